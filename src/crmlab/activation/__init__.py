@@ -1,0 +1,1 @@
+"""Whom to contact: eligibility, beliefs, the list under a budget."""

@@ -1,0 +1,1 @@
+"""Customer-base statistics, written once as ibis expressions."""

@@ -1,0 +1,1 @@
+"""Real and simulated data as canonical tables: schema, intake, data sets."""

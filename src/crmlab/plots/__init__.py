@@ -1,0 +1,1 @@
+"""One function a result: result in, Axes with alt text out."""

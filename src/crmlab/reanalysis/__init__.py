@@ -1,0 +1,1 @@
+"""What happened: response, effects, homogeneity, refinement."""

@@ -1,0 +1,1 @@
+"""Pages: template, index, translation of notebooks."""

@@ -1,0 +1,1 @@
+"""The segment tree: start, score, profile, split."""

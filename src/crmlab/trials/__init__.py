@@ -1,0 +1,1 @@
+"""Assignment to arms, power, protocol."""
