@@ -1,0 +1,1 @@
+"""Known data sets, each read under canonical names. No other room knows what they are called."""

@@ -1,0 +1,272 @@
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import ibis
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crmlab.contract import Refused
+from crmlab.data import DataParams, cut, read
+from crmlab.data.intake import INCOMPLETE, NO_AMOUNT, NO_DATE, NO_ID, REPEATED, TOO_LATE
+from crmlab.data.raw import hold
+
+GOOD = "".join(f"{k:05d},2017-01-{1 + k % 28:02d},{k}.50\n" for k in range(1, 101))
+
+
+def rows(intake, table="transactions", by="customer_id"):
+    return intake.tables[table].order_by(by).execute()
+
+
+def reasons(intake, table="transactions"):
+    here = intake.reading[intake.reading["table"] == table]
+    return here.groupby("reason")["rows"].sum().to_dict()
+
+
+def test_ids_keep_their_zeros_and_an_id_called_na_is_an_id(reads_files):
+    intake = reads_files(
+        {"transactions": "customer_id,date,amount\n00123,2017-01-01,1\n123,2017-01-02,2\nNA,2017-01-03,3\n"}
+    )
+    assert rows(intake)["customer_id"].tolist() == ["00123", "123", "NA"]
+
+
+def test_money_is_exact_decimal_and_dates_are_dates(reads_files):
+    intake = reads_files({"transactions": "customer_id,date,amount\na,2017-01-01 23:59:59,0.1\na,2017-01-02,0.2\n"})
+    table = intake.tables["transactions"]
+    assert table.schema() == ibis.schema({"customer_id": "string", "date": "date", "amount": "decimal(18, 4)"})
+    assert table.amount.sum().execute() == Decimal("0.3")
+    assert table.date.max().execute() == pd.Timestamp("2017-01-02")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (",2017-01-01,1", NO_ID),
+        ("  ,2017-01-01,1", NO_ID),
+        ("a,,1", NO_DATE),
+        ("a,2017-02-30,1", NO_DATE),
+        ("a,31.12.2017,1", NO_DATE),
+        ("a,infinity,1", NO_DATE),
+        ("a,9999-12-31,1", NO_DATE),
+        ("a,2017-01-01,", NO_AMOUNT),
+        ("a,2017-01-01,twelve", NO_AMOUNT),
+        ("a,2017-01-01,nan", NO_AMOUNT),
+        ("a,2017-01-01,inf", NO_AMOUNT),
+        ('a,2017-01-01,"1,234.50"', NO_AMOUNT),
+        ("a,2018-01-01,1", TOO_LATE),
+    ],
+)
+def test_a_bad_row_is_set_aside_with_its_reason_and_counted(reads_files, line, reason):
+    text = f"customer_id,date,amount\n{GOOD}{line}\n"
+    intake = reads_files({"transactions": text}, extracted_on=date(2017, 12, 31))
+    assert reasons(intake) == {"kept": 100, reason: 1}
+    assert len(rows(intake)) == 100
+
+
+def test_the_last_day_of_the_data_is_not_too_late(reads_files):
+    intake = reads_files(
+        {"transactions": "customer_id,date,amount\na,2017-12-31 23:00:00,1\n"}, extracted_on=date(2017, 12, 31)
+    )
+    assert reasons(intake) == {"kept": 1}
+
+
+def test_more_than_a_twentieth_of_bad_rows_is_refused_and_a_twentieth_is_not(reads_files):
+    five, six = "x,?,1\n" * 5, "x,?,1\n" * 6
+    ninety_five = "".join(GOOD.splitlines(keepends=True)[:95])
+    assert reasons(reads_files({"transactions": "customer_id,date,amount\n" + ninety_five + five}))[NO_DATE] == 5
+    with pytest.raises(Refused, match=r"6 of 101 rows are bad \(6 no readable date\).*date_format"):
+        reads_files({"transactions": "customer_id,date,amount\n" + ninety_five + six})
+
+
+def test_every_fault_of_every_file_is_named_at_once(con, tmp_path):
+    (tmp_path / "sales.csv").write_text("client,date,amount\na,2017-01-01,1\n")
+    (tmp_path / "people.csv").write_text("customer,age\na,7\n")
+    files = {
+        "transactions": {"path": "sales.csv", "columns": {"customer_id": "cliente"}},
+        "customers": {"path": "people.csv"},
+        "contacts": {"path": "mailing.csv"},
+    }
+    with pytest.raises(Refused) as refused:
+        read(DataParams.model_validate({"files": files}), folder=tmp_path, con=con, name="params/x.yaml")
+    text = str(refused.value)
+    assert text.startswith("params/x.yaml: 3 faults")
+    assert "sales.csv has no column 'cliente'; did you mean 'client'?" in text
+    assert "customers.customer_id" in text
+    assert "columns: {customer_id: customer}" in text
+    assert "no such file" in text
+    assert "mailing.csv" in text
+    assert refused.value.exit_code == 2
+
+
+def test_a_file_whose_name_is_misspelt_is_guessed(con, tmp_path):
+    (tmp_path / "sales.csv").write_text("customer_id,date,amount\n")
+    params = DataParams.model_validate({"files": {"transactions": {"path": "sale.csv"}}})
+    with pytest.raises(Refused, match=r"did you mean 'sales\.csv'"):
+        read(params, folder=tmp_path, con=con)
+
+
+def test_transactions_without_a_row_are_refused_and_other_tables_may_be_empty(reads_files):
+    with pytest.raises(Refused, match="holds no row"):
+        reads_files({"transactions": "customer_id,date,amount\n"})
+    intake = reads_files(
+        {
+            "transactions": "customer_id,date,amount\na,2017-01-01,1\n",
+            "outcomes": "customer_id,campaign_id,date,response\n",
+        }
+    )
+    assert rows(intake, "outcomes").empty
+
+
+def test_names_marks_clock_and_format_of_the_file_are_declared_not_guessed(reads_files):
+    text = "Kunde;Zeit;Betrag;Menge\n007;01.02.2017 03:30;1.234,50;2\n".encode("latin-1")
+    columns = {"customer_id": "Kunde", "date": "Zeit", "amount": "Betrag", "quantity": "Menge"}
+    how = {
+        "columns": columns,
+        "separator": ";",
+        "decimal": ",",
+        "encoding": "latin-1",
+        "date_format": "%d.%m.%Y %H:%M",
+        "hours": -5,
+    }
+    with pytest.raises(Refused, match="no readable amount"):
+        reads_files({"transactions": text}, transactions=how)
+    row = rows(reads_files({"transactions": text.replace(b"1.234,50", b"1234,50")}, transactions=how)).iloc[0]
+    assert (row["customer_id"], row["amount"], row["quantity"]) == ("007", Decimal("1234.5"), Decimal(2))
+    assert row["date"] == pd.Timestamp("2017-01-31")
+
+
+def test_a_day_first_date_is_never_read_as_month_first(reads_files):
+    text = f"customer_id,date,amount\n{GOOD}a,02/01/2017,1\n"
+    assert reasons(reads_files({"transactions": text}))[NO_DATE] == 1
+    how = {"date_format": "%d/%m/%Y"}
+    intake = reads_files({"transactions": "customer_id,date,amount\na,02/01/2017,1\n"}, transactions=how)
+    assert rows(intake)["date"].iloc[0] == pd.Timestamp("2017-01-02")
+
+
+@pytest.mark.parametrize("line", ["a,2017-01-01,12,50", "a,2017-01-01"])
+def test_a_line_with_too_many_or_too_few_fields_is_refused_and_never_shifted(reads_files, line):
+    with pytest.raises(Refused, match="cannot be read"):
+        reads_files({"transactions": f"customer_id,date,amount\n{GOOD}{line}\n"})
+
+
+def test_wrongly_encoded_text_is_refused(reads_files):
+    with pytest.raises(Refused, match="cannot be read"):
+        reads_files(
+            {
+                "transactions": f"customer_id,date,amount,channel\n{'a,2017-01-01,1,b' * 1}\n".encode()
+                + b"a,2017-01-01,1,\xe9\n"
+            }
+        )
+
+
+def test_a_byte_order_mark_and_quoted_fields_are_read_through(reads_files):
+    text = "\ufeffcustomer_id,date,amount,category\n" + 'a,2017-01-01,1,"home, ""big""\nline"\n'
+    assert rows(reads_files({"transactions": text}))["category"].iloc[0] == 'home, "big"\nline'
+
+
+def test_identity_is_never_read_and_other_covariates_are_typed_by_their_values(reads_files):
+    intake = reads_files(
+        {
+            "transactions": "customer_id,date,amount\na,2017-01-01,1\n",
+            "customers": "customer_id,email,name,phone,age,score,zip,plan\n"
+            "a,a@x.it,Ada,1,41,1.5,00123,gold\nb,,,,,,20100,\n",
+        }
+    )
+    table = intake.tables["customers"]
+    assert dict(table.schema().items()) == {
+        "customer_id": ibis.dtype("string"),
+        "age": ibis.dtype("int64"),
+        "score": ibis.dtype("float64"),
+        "zip": ibis.dtype("string"),
+        "plan": ibis.dtype("string"),
+    }
+    assert rows(intake, "customers")["zip"].tolist() == ["00123", "20100"]
+    assert table.plan.isnull().sum().execute() == 1
+
+
+def test_identity_cannot_be_smuggled_in_under_another_name(reads_files):
+    intake = reads_files(
+        {"transactions": "customer_id,date,amount\na,2017-01-01,1\n", "customers": "customer_id,mail\na,a@x.it\n"},
+        customers={"columns": {"email": "mail"}},
+    )
+    assert intake.tables["customers"].columns == ("customer_id",)
+
+
+def test_a_customer_listed_twice_is_kept_once(reads_files):
+    people = "".join(f"c{k},{k}\n" for k in range(40))
+    intake = reads_files(
+        {"transactions": "customer_id,date,amount\na,2017-01-01,1\n", "customers": f"customer_id,age\n{people}c1,99\n"}
+    )
+    assert reasons(intake, "customers") == {"kept": 40, REPEATED: 1}
+    assert intake.tables["customers"].filter(ibis._.customer_id == "c1").age.execute().tolist() == [1]
+
+
+def test_an_unreadable_optional_value_counts_as_missing_and_is_said(reads_files):
+    intake = reads_files({"transactions": "customer_id,date,amount,quantity\na,2017-01-01,1,two\nb,2017-01-01,1,\n"})
+    assert rows(intake)["quantity"].isna().all()
+    assert [str(n) for n in intake.notes] == [
+        "Values of quantity in transactions that could not be read and count as missing: 1."
+    ]
+
+
+def test_a_contact_without_an_arm_is_set_aside(reads_files):
+    sent = "".join(f"c{k},s1,mailed,2017-01-01\n" for k in range(40))
+    intake = reads_files(
+        {
+            "transactions": "customer_id,date,amount\na,2017-01-01,1\n",
+            "contacts": f"customer_id,campaign_id,arm,sent_at\n{sent}c99,s1,,2017-01-01\n",
+        }
+    )
+    assert reasons(intake, "contacts") == {"kept": 40, INCOMPLETE: 1}
+
+
+def test_cut_keeps_the_day_itself_and_leaves_undated_tables_whole(con):
+    import pyarrow as pa
+
+    days = pa.array([date(2017, 5, 6), date(2017, 5, 7), date(2017, 5, 8)])
+    table = hold(con, "t", pa.table({"customer_id": ["a", "b", "c"], "sent_at": days}))
+    assert cut(table, "contacts", date(2017, 5, 7)).customer_id.execute().tolist() == ["a", "b"]
+    assert cut(table, "customers", date(2017, 5, 7)).count().execute() == 3
+
+
+def test_parquet_is_read_in_place_with_its_own_types(con, tmp_path):
+    frame = pd.DataFrame(
+        {
+            "customer_id": [7.0, 8.0],
+            "date": pd.to_datetime(["2017-01-01 01:00", "2017-01-02 05:00"]),
+            "amount": [0.1, 1.0],
+        }
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    params = DataParams.model_validate({"files": {"transactions": {"path": "t.parquet", "hours": -5}}})
+    read_rows = rows(read(params, folder=tmp_path, con=con))
+    assert read_rows["customer_id"].tolist() == ["7", "8"]
+    assert read_rows["date"].tolist() == [pd.Timestamp("2016-12-31"), pd.Timestamp("2017-01-02")]
+    assert read_rows["amount"].tolist() == [Decimal("0.1000"), Decimal("1.0000")]
+
+
+IDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=8)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(IDS, st.dates(date(1900, 1, 1), date(2199, 12, 31)), st.decimals(-(10**9), 10**9, places=4)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_whatever_is_written_is_read_back_and_every_row_is_accounted_for(tmp_path_factory, written):
+    import csv
+
+    folder: Path = tmp_path_factory.mktemp("written")
+    with (folder / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("customer_id", "date", "amount"), *written])
+    con = ibis.duckdb.connect(":memory:", threads=1)
+    intake = read(DataParams.model_validate({"files": {"transactions": {"path": "t.csv"}}}), folder=folder, con=con)
+    found = intake.tables["transactions"].execute()
+    back = zip(found["customer_id"], found["date"].dt.date, found["amount"], strict=True)
+    assert sorted(back) == sorted(written)
+    assert intake.reading["rows"].sum() == len(written)
