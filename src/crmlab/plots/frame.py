@@ -26,9 +26,9 @@ def plot(draw: Callable[..., Axes]) -> Callable[..., Axes | None]:
     def drawn(*args: Any, **kwargs: Any) -> Axes | None:
         if not _drawing.get():
             return None
-        with sns.axes_style("whitegrid", {"axes.edgecolor": "#888", "grid.color": "#e6e6e6"}):
-            with sns.plotting_context("notebook", font_scale=0.85), sns.color_palette(PALETTE):
-                return draw(*args, **kwargs)
+        style = sns.axes_style("whitegrid", {"axes.edgecolor": "#888", "grid.color": "#e6e6e6"})
+        with style, sns.plotting_context("notebook", font_scale=0.85), sns.color_palette(PALETTE):
+            return draw(*args, **kwargs)
 
     return drawn
 

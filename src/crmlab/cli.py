@@ -1,0 +1,129 @@
+"""`crmlab`: the command line. It reads what was asked, calls the loop, and says what became of it."""
+
+import errno
+import os
+import sys
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from crmlab.contract import CrmlabError, Failing
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Run a company's customer relationship as a repeated experiment.",
+)
+
+
+class Through(StrEnum):
+    """The last stage to run."""
+
+    analysis = "analysis"
+    activation = "activation"
+    reanalysis = "reanalysis"
+
+
+@app.callback()
+def _front() -> None:
+    """Run a company's customer relationship as a repeated experiment."""
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="The study's params file, for example params/complete_journey.yaml.")],
+    cycle: Annotated[str | None, typer.Option(help="Only this cycle.")] = None,
+    through: Annotated[Through, typer.Option(help="The last stage to run.")] = Through.reanalysis,
+    today: Annotated[
+        str | None, typer.Option(help="What is due is decided from this day, YYYY-MM-DD. Default: the system's date.")
+    ] = None,
+    revise: Annotated[
+        bool, typer.Option("--revise", help="Publish a revision beside a stage that would now come out differently.")
+    ] = False,
+) -> None:
+    """Run what is due of a study, and publish it as pages."""
+    from crmlab.loop import Asked, run_study
+
+    asked = Asked(today=_day(today), cycle=cycle, through=through.value, revise=revise)
+    errors, console = Console(stderr=True), Console(soft_wrap=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[where]:<24}"),
+        BarColumn(bar_width=24),
+        TextColumn("cell {task.completed:.0f}/{task.total:.0f} {task.fields[heading]}"),
+        TimeElapsedColumn(),
+        console=errors,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=1, where="reading the data", heading="")
+
+        def tell(cycle: str, stage: str, cell: int, cells: int, heading: str) -> None:
+            where = f"{cycle} {stage}"
+            progress.update(task, completed=cell, total=cells, where=where, heading=heading)
+            if not errors.is_terminal and cell == 1:
+                errors.print(f"{escape(where)}: {cells} cells")
+
+        done = run_study(study, asked, tell=tell)
+    _report(done, study, console, errors)
+    raise typer.Exit(next((d.exit_code for d in done if d.exit_code), 0))
+
+
+def _day(text: str | None) -> date:
+    if text is None:
+        return date.today()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"got '{text}', expected a day such as 2017-05-08", param_hint="--today") from None
+
+
+def _report(done: list, study: Path, console: Console, errors: Console) -> None:
+    from crmlab.study import load_study
+
+    colours = {"published": "green", "failed": "red", "refused": "red", "differs": "red", "waiting": "yellow"}
+    for outcome in done:
+        if outcome.state == "not yet due":
+            continue
+        where = errors if outcome.exit_code else console
+        colour = colours.get(outcome.state, "dim")
+        where.print(
+            f"{outcome.cycle} {outcome.stage}: [{colour}]{outcome.state}[/] {escape(_shorter(outcome.message))}"
+        )
+    coming = sorted((d.due_on, d.cycle, d.stage) for d in done if d.state == "not yet due")
+    if coming:
+        day, cycle, stage = coming[0]
+        console.print(f"Next due: {stage} of {cycle} on {day}.")
+    index = load_study(study).reports / "index.html"
+    console.print(f"The pages: {escape(str(index))}")
+
+
+def _shorter(message: str) -> str:
+    """Paths below the working folder are said from it."""
+    return message.replace(f"{Path.cwd()}{os.sep}", "")
+
+
+def main() -> None:
+    """Entry point: every fault of the user's ends in one message and its exit code, without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except CrmlabError as fault:
+        print(_shorter(str(fault)), file=sys.stderr)
+        sys.exit(fault.exit_code)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EACCES}:
+            raise
+        print(
+            f"{error.filename or 'disk'}: {error.strerror}; nothing was published, run again after mending it",
+            file=sys.stderr,
+        )
+        sys.exit(Failing.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; what was published stays, the rest is run next time", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,219 @@
+"""What customers are worth, as a result: table, draws, and what may be said of them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from crmlab.clv.fit import INTERVAL, Fit
+from crmlab.contract import Basis, Result, Sentence
+from crmlab.contract.result import FEWEST
+
+GROUPS = 10
+NOTABLE_CORRELATION = 0.1
+HARDLY_ANYONE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class LifetimeValue(Result):
+    """Expected discounted margin of each customer over the horizon, from the day after the last observed one.
+
+    Attributes
+    ----------
+    table
+        One row a customer, sorted by customer_id: customer_id; x (repeat purchases so far); p_alive, p_alive_low,
+        p_alive_high; expected_orders, orders_low, orders_high (purchases expected within the horizon); order_value
+        (expected value of one, currency); clv, clv_low, clv_high (currency). Means over the posterior, with 90 %
+        intervals of the expectation.
+    draws
+        (customers, kept draws): CLV under each kept posterior draw, rows as in `table`.
+    correlation
+        Spearman correlation of x and z_bar among repeat buyers; the Gamma-Gamma model assumes 0.
+    horizon_weeks, annual_discount_rate, margin_share
+        As in the parameters.
+    """
+
+    table: pd.DataFrame
+    basis: Basis
+    draws: np.ndarray
+    correlation: float
+    horizon_weeks: int
+    annual_discount_rate: float
+    margin_share: float
+
+    title: ClassVar[str] = "Customer lifetime value: customers in groups from the highest to the lowest"
+    note: ClassVar[str] = (
+        "Expected discounted margin over the horizon, customers ranked by it and cut into groups of equal size. "
+        "Intervals (90 %) are those of the expectation under the model: a single customer varies far more, and company "
+        "totals by this model are known to be too narrow."
+    )
+    columns: ClassVar = {
+        "group": ("group", ",.0f"),
+        "customers": ("customers", ",.0f"),
+        "p_alive": ("mean P(alive)", ".1%"),
+        "expected_orders": ("orders expected a customer", ",.1f"),
+        "order_value": ("value of an order", ",.2f"),
+        "clv": ("mean CLV", ",.2f"),
+        "low": ("low (90 %)", ",.2f"),
+        "high": ("high (90 %)", ",.2f"),
+        "share": ("share of total CLV", ".1%"),
+    }
+
+    def shown(self) -> pd.DataFrame:
+        """Groups of equal size by CLV, highest first: means, intervals, share of the total."""
+        groups = max(1, min(GROUPS, len(self.table) // FEWEST))
+        order = np.lexsort((np.arange(len(self.table)), -self.table["clv"].to_numpy().round(6)))
+        records = []
+        for number, where in enumerate(np.array_split(order, groups), start=1):
+            rows = self.table.iloc[where]
+            low, high = np.quantile(self.draws[where].mean(axis=0), INTERVAL)
+            records.append(
+                {
+                    "group": number,
+                    "customers": len(rows),
+                    "p_alive": rows["p_alive"].mean(),
+                    "expected_orders": rows["expected_orders"].mean(),
+                    "order_value": rows["order_value"].mean(),
+                    "clv": rows["clv"].mean(),
+                    "low": float(low),
+                    "high": float(high),
+                    "share": rows["clv"].sum() / self.table["clv"].sum(),
+                }
+            )
+        return pd.DataFrame(records)
+
+    def total(self) -> tuple[float, float, float]:
+        """The base's CLV: mean, and the 90 % interval under the model."""
+        totals = self.draws.sum(axis=0)
+        low, high = np.quantile(totals, INTERVAL)
+        return float(self.table["clv"].sum()), float(low), float(high)
+
+    def sentences(self) -> list[Sentence]:
+        """Who leaves, what the base is worth, who carries it, and where the models' assumptions are strained."""
+        return [*leaving(self.table), *self._worth(), *self._assumptions()]
+
+    def _worth(self) -> list[Sentence]:
+        total, low, high = self.total()
+        groups = self.shown()
+        first = groups.iloc[0]
+        return [
+            Sentence(
+                "Over the next {weeks} weeks, discounted at {rate:.1%} a year, these customers are worth {total:,.0f} "
+                "(90 % interval {low:,.0f} to {high:,.0f} under the model, known to be too narrow for a total).",
+                {
+                    "weeks": self.horizon_weeks,
+                    "rate": self.annual_discount_rate,
+                    "total": total,
+                    "low": low,
+                    "high": high,
+                },
+            ),
+            Sentence(
+                "The most valuable {customers:.0%} of customers carry {share:.0%} of it.",
+                {"customers": first["customers"] / len(self.table), "share": first["share"]},
+            ),
+        ]
+
+    def _assumptions(self) -> list[Sentence]:
+        said = []
+        if self.margin_share < 1:
+            said.append(
+                Sentence(
+                    "A margin of {share:.1%} of an order's value is assumed, as the study's parameters declare.",
+                    {"share": self.margin_share},
+                )
+            )
+        else:
+            said.append(
+                Sentence("An order's whole value counts as margin: no margin share is declared in the parameters.")
+            )
+        r = self.correlation
+        if not np.isfinite(r):
+            said.append(Sentence("Too few repeat buyers to check that order value does not depend on frequency."))
+        elif r > NOTABLE_CORRELATION:
+            said.append(
+                Sentence(
+                    "Frequent buyers place larger orders (rank correlation {r:.2f}), though the spend model assumes "
+                    "that the two are unrelated: it overstates the value of customers with few orders.",
+                    {"r": r},
+                    tone="warn",
+                )
+            )
+        elif r < -NOTABLE_CORRELATION:
+            said.append(
+                Sentence(
+                    "Frequent buyers place smaller orders (rank correlation {r:.2f}), though the spend model assumes "
+                    "that the two are unrelated: it understates the value of customers with few orders.",
+                    {"r": r},
+                    tone="warn",
+                )
+            )
+        else:
+            said.append(
+                Sentence(
+                    "Order value hardly depends on frequency (rank correlation {r:.2f}), as the spend model assumes.",
+                    {"r": r},
+                    tone="good",
+                )
+            )
+        return said
+
+
+@dataclass(frozen=True, eq=False)
+class NoValue(Result):
+    """What stands where CLV would stand when a fit failed its gate."""
+
+    table: pd.DataFrame
+    basis: Basis
+    failures: tuple[Sentence, ...]
+
+    title: ClassVar[str] = "No customer lifetime value: a fit failed its gate"
+    note: ClassVar[str] = "The diagnostics of every parameter; nothing is computed from a fit that failed."
+    columns: ClassVar = Fit.columns
+    people: ClassVar[tuple[str, ...]] = ()
+
+    def sentences(self) -> list[Sentence]:
+        """Every statistic that failed, and what follows."""
+        return [
+            *self.failures,
+            Sentence("This page has no CLV, and activation is refused until the fit passes.", tone="bad"),
+        ]
+
+
+def leaving(table: pd.DataFrame) -> list[Sentence]:
+    """Whether repeat buyers leave, in words; and that single purchases cannot tell."""
+    repeat = table.loc[table["x"] > 0, "p_alive"]
+    median, gone = float(repeat.median()), float((repeat < 0.5).mean())
+    values = {"median": median, "gone": gone}
+    if gone < HARDLY_ANYONE and median > 0.9:
+        first = Sentence(
+            "Hardly anyone leaves: among repeat buyers the median P(alive) is {median:.1%}, and {gone:.1%} are more "
+            "likely gone than not. Customers differ here by how often and how much they buy, not by whether they stay.",
+            values,
+        )
+    elif gone > 0.5:
+        first = Sentence(
+            "Most repeat buyers are probably gone: {gone:.1%} are more likely gone than not (median P(alive) "
+            "{median:.1%}). Who is still there matters most for what the base is worth.",
+            values,
+            tone="warn",
+        )
+    else:
+        first = Sentence(
+            "Some repeat buyers have left: their median P(alive) is {median:.1%}, and {gone:.1%} are more likely gone "
+            "than not.",
+            values,
+        )
+    single = table.loc[table["x"] == 0, "p_alive"]
+    if len(single) < HARDLY_ANYONE * len(table) or not (single == 1).all():
+        return [first]
+    return [
+        first,
+        Sentence(
+            "{share:.0%} of customers bought on one day only. This model lets nobody leave before a second purchase, "
+            "so their P(alive) of 100 % is an assumption, not a finding.",
+            {"share": len(single) / len(table)},
+            tone="warn",
+        ),
+    ]

@@ -1,0 +1,356 @@
+"""What a loop notebook holds in its hand: one open cycle of a study."""
+
+import hashlib
+import json
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from crmlab.base.orders import orders
+from crmlab.base.responses import responses
+from crmlab.base.traits import Traits
+from crmlab.contract import Basis, Params, Result, Sentence, say, strict_yaml, use
+from crmlab.contract.result import frame_html
+from crmlab.data.reading import ReadingReport, reading_report
+from crmlab.plots.frame import show_in_jupyter
+from crmlab.segments.nodes import Tree
+from crmlab.segments.written import from_yaml, to_yaml
+from crmlab.stage.context import PROJECT, Context, cut_of, prepare, study_key, take_in
+from crmlab.stage.folder import NAMES, Published, published
+from crmlab.stage.inputs import Store, connect, digest_of
+from crmlab.study import FIXED, StudyFile, load_study
+from crmlab.trials.protocol import Protocol, campaign_id
+from crmlab.trials.protocol import from_yaml as read_protocol
+
+CONTEXT = "CRMLAB_CONTEXT"
+"""Environment variable by which a run tells a kernel where its stage is being staged."""
+
+FINISHED = "finished.json"
+"""The token without which a stage counts as failed."""
+
+
+_scratch: list[tempfile.TemporaryDirectory] = []  # removed with the process
+
+
+class OpenCycle:
+    """One stage of one cycle: what it may see, what came before, and where its results go."""
+
+    def __init__(self, file: StudyFile, context: Context) -> None:
+        self.params = file.study
+        """The study's parameters: ``run.params.retention`` and so on."""
+        self.cycle = file.study.cycle_named(context.cycle)
+        """Name, `as_of`, window and campaigns of this cycle."""
+        self.stage = context.stage
+        self.as_of = self.cycle.as_of
+        """The last day analysis and activation may see."""
+        self.seed = file.study.seed
+        self.key = study_key(file.study)
+        self._file = file
+        self._context = context
+        self._con = connect()
+        self._kept: dict[str, Any] = {}
+        use(file.study.lang)
+        show_in_jupyter()
+
+    @property
+    def through(self) -> Any:
+        """The last day this stage may see."""
+        return cut_of(self.cycle, self.stage)
+
+    @property
+    def design(self) -> str:
+        """``randomised`` or ``observational``."""
+        return "randomised" if self.params.randomised else "observational"
+
+    @cached_property
+    def tables(self) -> dict[str, ibis.Table]:
+        """The canonical tables, cut to what this stage may see."""
+        return Store(Path(self._context.store)).read(self._context.inputs, self._con)
+
+    @cached_property
+    def orders(self) -> ibis.Table:
+        """One row an order, kept in the engine."""
+        return self._con.create_table("orders", orders(self.tables["transactions"]), temp=True)
+
+    @cached_property
+    def mailed(self) -> pd.DataFrame:
+        """In replay: who was really contacted in this cycle's campaigns. Only for comparison."""
+        if not self._context.mailed:
+            return pd.DataFrame({"customer_id": [], "campaign_id": []}, dtype="str")
+        files = {"contacts": self._context.mailed}
+        contacts = Store(Path(self._context.store)).read(files, self._con)["contacts"]
+        return contacts.filter(contacts.arm != "control").to_pandas().sort_values(["campaign_id", "customer_id"])
+
+    @property
+    def reading(self) -> ReadingReport:
+        """The reading report: rows in, set aside and why."""
+        files = {"reading": self._context.reading}
+        reading = Store(Path(self._context.store)).read(files, self._con)["reading"].to_pandas()
+        notes = [Sentence(*note) for note in self._context.notes]
+        return reading_report(reading, as_of=self.as_of, notes=notes)
+
+    def earlier(self, stage: str) -> Published | None:
+        """The published stage this one builds on, or None."""
+        folder = self._context.parents.get(stage)
+        return Published(Path(folder)) if folder else None
+
+    @cached_property
+    def tree_before(self) -> Tree | None:
+        """The tree the last cycle's re-analysis left, or None in a first cycle."""
+        parent = self.earlier("reanalysis")
+        return from_yaml(parent.text("segments_next.yaml")) if parent else None
+
+    @cached_property
+    def tree_of_last_cycle(self) -> Tree | None:
+        """The tree the last cycle was run with, before it was revised; None in a first cycle."""
+        parent = self.earlier("reanalysis")
+        return from_yaml(parent.text("segments.yaml")) if parent else None
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The segment tree in force in this cycle, as its analysis published it."""
+        return from_yaml(self.earlier("analysis").text("segments.yaml"))
+
+    @cached_property
+    def membership(self) -> pd.Series:
+        """Customer → segment, as this cycle's analysis published it."""
+        return _membership(self.earlier("analysis"))
+
+    @cached_property
+    def membership_before(self) -> pd.Series:
+        """Customer → segment in the last cycle; empty in a first one."""
+        parent = self.earlier("reanalysis")
+        return _membership(parent) if parent else pd.Series([], index=pd.Index([], dtype="str"), dtype="str")
+
+    @cached_property
+    def traits(self) -> Traits:
+        """The traits as this cycle's analysis published them: strictly before any contact of the cycle."""
+        analysis = self.earlier("analysis")
+        table = analysis.table("traits")
+        return Traits(table, self.basis(len(table), "customers"), analysis.table("traits_catalogue"))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a protocol states of its cycle."""
+        return {
+            "study": self.params.study,
+            "cycle": self.cycle.cycle,
+            "as_of": self.as_of,
+            "window_days": self.cycle.window_days,
+            "seed": self.seed,
+            "design": self.design,
+            "mode": self.params.mode,
+        }
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol that this cycle's activation fixed before its list existed."""
+        return read_protocol(self.earlier("activation").text("protocol.yaml"))
+
+    def under_protocol(self, params: Params) -> Any:
+        """`params` with what the protocol fixes: tolerance, alpha, interval and the like."""
+        fixed = {name: getattr(self.protocol, name) for name in FIXED if name in type(params).model_fields}
+        return params.model_copy(update=fixed)
+
+    @property
+    def campaigns(self) -> list[str]:
+        """The campaigns of this cycle: those of history it stands for, or the one its own protocol names."""
+        if self.params.mode == "replay":
+            return list(self.cycle.campaigns)
+        return [campaign_id(self.protocol, self.params.study, self.cycle.cycle)]
+
+    def answers(self, campaigns: list[str] | None = None) -> pd.DataFrame:
+        """How those contacted answered, with their segment in this cycle: one row a customer and campaign.
+
+        Parameters
+        ----------
+        campaigns
+            Only these; by default all whose outcome window has closed by the last day this stage may see.
+        """
+        found = responses(
+            self.tables, self.orders, window_days=self.cycle.window_days, through=self.through, campaigns=campaigns
+        )
+        return found.assign(segment=found["customer_id"].map(self.membership))
+
+    def basis(self, n: int, what: str, design: str = "") -> Basis:
+        """A basis over the days this stage may see."""
+        days = self.orders.aggregate(first=self.orders.date.min()).to_pandas()["first"]
+        first = None if days.isna().all() else pd.Timestamp(days.iloc[0]).date()
+        return Basis(n=n, what=what, start=first, end=self.as_of, design=design)
+
+    @property
+    def contact_tables(self) -> dict[str, ibis.Table | None]:
+        """What decides who may be contacted; None where the study has none."""
+        return {name: self.tables.get(name) for name in ("contacts", "consents", "suppression")}
+
+    @property
+    def keyed(self) -> dict[str, Any]:
+        """What a list is drawn with: the day, the key, and what the margin is taken to be."""
+        names = {"study": self.params.study, "cycle": self.cycle.cycle}
+        return {"as_of": self.as_of, "key": self.key, **names, "margin_share": self.params.clv.margin_share}
+
+    @property
+    def planned(self) -> pd.Series | None:
+        """Each customer's planned share of control; None in replay, where the shares were not ours."""
+        if self.params.mode == "replay":
+            return None
+        return self.earlier("activation").table("assignment").set_index("customer_id")["share"]
+
+    @property
+    def prior_spend(self) -> pd.Series:
+        """Spend of every customer of the base up to `as_of`."""
+        return self.traits.table.set_index("customer_id")["monetary"]
+
+    @property
+    def primary(self) -> str:
+        """``level`` or ``effect``: what the protocol lets decide about splits."""
+        return next(h.kind for h in self.protocol.hypotheses if h.role == "primary")
+
+    def keep(self, **results: Any) -> None:
+        """Have each `Result` or DataFrame published, as ``tables/<name>.parquet``."""
+        self._kept |= results
+        if self._context.staging:
+            for name, result in results.items():
+                _write_table(_frame(result), Path(self._context.staging) / "tables" / f"{name}.parquet")
+
+    def finish(self, *, main: tuple[str, ...] = (), files: dict[str, Any] | None = None) -> Sentence:
+        """Hand over what was kept: the token without which the stage counts as failed.
+
+        Parameters
+        ----------
+        main
+            Names of the kept results whose first sentence the index shows.
+        files
+            Name → tree, protocol or plain value, published as YAML beside the tables.
+        """
+        if not self._context.staging:
+            return Sentence("Nothing was published: only `crmlab run` publishes.")
+        staging = Path(self._context.staging)
+        for name, value in (files or {}).items():
+            (staging / name).write_text(_as_yaml(value), encoding="utf-8")
+        written = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
+        token = {
+            "main": [line for name in main if (line := _headline(self._kept[name]))],
+            "changes": [str(s) for s in self._kept["changes"].sentences()] if "changes" in self._kept else [],
+            "files": {name: digest_of(staging / name) for name in written},
+        }
+        (staging / FINISHED).write_text(json.dumps(token, ensure_ascii=False), encoding="utf-8")
+        return Sentence("All results of this stage were handed over.")
+
+    def _repr_html_(self) -> str:
+        rows = [{"what": label, "value": value} for label, value in self.header().items()]
+        return frame_html(pd.DataFrame(rows), {"what": ("", ""), "value": ("", "")})
+
+    def header(self) -> dict[str, str]:
+        """What this stage is, as label → text in the study's language."""
+        return header(self._file, self.cycle.cycle, self.stage)
+
+
+def header(file: StudyFile, cycle_name: str, stage: str) -> dict[str, str]:
+    """What a stage is: study, cycle, the days it may see, mode, consent and design, in the language in use."""
+    study, cycle = file.study, file.study.cycle_named(cycle_name)
+    modes = {
+        "replay": say("replay: history, whose contacts were not ours; nothing can be exported"),
+        "live": say("live: lists are exported and sent"),
+    }
+    consents = {
+        "assumed": say("assumed (replay only): no consent was recorded"),
+        "recorded": say("as recorded; unknown is no consent"),
+    }
+    designs = {
+        True: say("randomised: contact was left to chance"),
+        False: say("observational: customers were not contacted at random; descriptive"),
+    }
+    return {
+        say("study"): study.title or study.study,
+        say("cycle"): cycle.cycle,
+        say("sees data through"): str(cut_of(cycle, stage)),
+        say("outcome window"): say("{days} days, to {end}", days=cycle.window_days, end=cycle.window_end),
+        say("mode"): modes[study.mode],
+        say("consent"): consents[study.consent],
+        say("design"): designs[study.randomised],
+        say("seed"): str(study.seed),
+    }
+
+
+def open_cycle(study: str | Path, cycle: str, *, stage: str) -> OpenCycle:
+    """Open one stage of one cycle of a study.
+
+    Under `crmlab run` the stage's inputs are handed over. Anywhere else (JupyterLab, plain papermill) they are those of
+    the published stage, or, where it is not published yet, read from the raw data; nothing is written to reports.
+
+    Parameters
+    ----------
+    study
+        Path of the params file, from the working folder or from ``notebooks/loop``.
+    cycle
+        Name of the cycle.
+    stage
+        ``analysis``, ``activation`` or ``reanalysis``.
+    """
+    if handed := os.environ.get(CONTEXT):
+        context = Context.from_file(Path(handed))
+        return OpenCycle(load_study(context.study), context)
+    path = Path(study)
+    if not path.exists() and (PROJECT / "notebooks" / "loop" / path).exists():
+        path = PROJECT / "notebooks" / "loop" / path
+    file = load_study(path)
+    # A notebook's cycle may come as a number: `-p cycle 201106` is one to papermill.
+    found = file.study.cycle_named(str(cycle))
+    return OpenCycle(file, _own_context(file, found, stage))
+
+
+def _own_context(file: StudyFile, cycle: Any, stage: str) -> Context:
+    study_folder = file.reports / file.study.study
+    if there := published(study_folder, cycle.cycle, NAMES[stage]):
+        inputs = dict(there.manifest["identity"]["inputs"])
+        return Context(
+            study=str(file.path),
+            cycle=cycle.cycle,
+            stage=stage,
+            store=str(study_folder / "inputs"),
+            reports=str(file.reports),
+            mailed=inputs.pop("mailed", []),
+            inputs=inputs,
+            reading=there.manifest["reading"],
+            notes=there.manifest["notes"],
+            parents={name: str(study_folder / folder) for name, folder in there.manifest["parents"].items()},
+        )
+    _scratch.append(tempfile.TemporaryDirectory(prefix="crmlab-"))
+    return prepare(file, cycle, stage, Store(Path(_scratch[-1].name)), take_in(file))
+
+
+def _headline(result: Any) -> dict[str, str] | None:
+    sentences = result.sentences() if isinstance(result, Result) else []
+    return {"label": say(result.title), "text": str(sentences[0])} if sentences else None
+
+
+def _membership(stage: Published) -> pd.Series:
+    return stage.table("membership").set_index("customer_id")["segment"]
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, Tree):
+        return to_yaml(value)
+    return value.to_yaml() if isinstance(value, Protocol) else strict_yaml.dump(value)
+
+
+def _frame(kept: Result | pd.DataFrame | pd.Series) -> pd.DataFrame:
+    """What is published of a kept value: a result's table; of a series, its index as a column."""
+    kept = kept.table if isinstance(kept, Result) else kept
+    return kept.reset_index() if isinstance(kept, pd.Series) else kept
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_parquet(path, index=False, compression="zstd")
+    path.chmod(0o600)
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight digits by which a key can be recognised and not found."""
+    return hashlib.sha256(b"fingerprint" + key).hexdigest()[:8]

@@ -1,0 +1,85 @@
+"""Put pages and indexes where they belong: what is on them comes from the published folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from crmlab.contract import language, mark, say, use
+from crmlab.cycle import header
+from crmlab.report.index import reports_index, study_index
+from crmlab.report.page import page
+from crmlab.stage.folder import NAMES, Published, published, write_text
+from crmlab.study import Cycle, StudyFile
+
+TITLES = {"analysis": mark("Analysis"), "activation": mark("Activation"), "reanalysis": mark("Re-analysis")}
+
+
+def write_page(file: StudyFile, cycle: Cycle, stage: str, notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the page of one executed notebook."""
+    use(file.study.lang)
+    title = f"{say(TITLES[stage])} · {cycle.cycle}"
+    text = page(notebook, title=title, header=header(file, cycle.cycle, stage), lang=file.study.lang)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ...]) -> None:
+    """Rewrite the study's index and the index of all studies."""
+    before = language()
+    use(file.study.lang)
+    study_folder = file.reports / file.study.study
+    said = {(o.cycle, o.stage): o for o in outcomes}
+    stages = [_stage(study_folder, c, s, said.get((c.cycle, s))) for c in cycles for s in NAMES]
+    study = {
+        "study": file.study.study,
+        "title": file.study.title or file.study.study,
+        "lang": file.study.lang,
+        "header": _study_header(file),
+        "href": f"{file.study.study}/index.html",
+        "stages": stages,
+    }
+    write_text(study_folder / "index.html", study_index(study, stages))
+    write_text(study_folder / "index.json", json.dumps(study, ensure_ascii=False, indent=1, default=str))
+    use("en")
+    known = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(file.reports.glob("*/index.json"))]
+    write_text(file.reports / "index.html", reports_index(known))
+    use(before)
+
+
+def _study_header(file: StudyFile) -> dict[str, str]:
+    whole = header(file, next(iter(file.study.cycles)).cycle, "analysis")
+    of_a_cycle = {say("cycle"), say("sees data through"), say("outcome window")}
+    return {label: text for label, text in whole.items() if label not in of_a_cycle}
+
+
+def _stage(study_folder: Path, cycle: Cycle, stage: str, outcome: Any) -> dict[str, Any]:
+    """One stage as the index shows it."""
+    there = published(study_folder, cycle.cycle, NAMES[stage])
+    failure = study_folder / "failed" / f"{cycle.cycle}-{NAMES[stage]}"
+    failed = json.loads((failure / "failure.json").read_text()) if (failure / "failure.json").is_file() else None
+    state = "published" if there else failed["state"] if failed else _open_state(outcome)
+    return {
+        "cycle": cycle.cycle,
+        "stage": NAMES[stage],
+        "state": state,
+        "href": _href(study_folder, there, failure),
+        "as_of": str(cycle.as_of),
+        "due_on": str(outcome.due_on) if outcome and outcome.due_on else None,
+        "message": (failed or {}).get("message") or (outcome.message if outcome and not there else ""),
+        "figures": there.manifest["main"] if there else [],
+        "changes": there.manifest["changes"] if there else [],
+        "revision": there.revision if there else 1,
+    }
+
+
+def _open_state(outcome: Any) -> str:
+    return outcome.state if outcome and outcome.state in {"not yet due", "waiting"} else "due"
+
+
+def _href(study_folder: Path, there: Published | None, failure: Path) -> str | None:
+    if there and (there.folder / "page.html").is_file():
+        return (there.folder / "page.html").relative_to(study_folder).as_posix()
+    if not there and (failure / "notebook.ipynb").is_file():
+        return (failure / "notebook.ipynb").relative_to(study_folder).as_posix()
+    return None

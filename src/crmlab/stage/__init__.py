@@ -1,0 +1,1 @@
+"""A stage's folder: stored inputs, staging, manifest, identity, lineage, publishing, lock. The only state there is."""
