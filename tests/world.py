@@ -21,6 +21,7 @@ def params_file(folder: Path, *, name: str = "world", options: dict | None = Non
             {"cycle": "first", "as_of": "2023-08-13", "outcome_window": "6w", "campaigns": ["s01"]},
             {"cycle": "second", "as_of": "2023-10-08", "outcome_window": "6w", "campaigns": ["s02"]},
         ],
+        "protocol": {"primary": "level"},
         "clv": {"horizon_weeks": 26, "margin_share": 0.3, **QUICK_CLV},
         "activation": {"budget": 200, "cost_per_contact": 0.5},
         **changes,

@@ -9,7 +9,7 @@ __all__ = ["open_cycle"]
 def __getattr__(name: str) -> Any:
     # Imported when asked for: the command line and the rooms below need not pay for it.
     if name == "open_cycle":
-        from crmlab.cycle import open_cycle
+        from crmlab.opening import open_cycle
 
         return open_cycle
     raise AttributeError(f"module 'crmlab' has no attribute '{name}'")

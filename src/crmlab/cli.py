@@ -38,7 +38,7 @@ def _front() -> None:
 
 @app.command()
 def run(
-    study: Annotated[Path, typer.Argument(help="The study's params file, for example params/complete_journey.yaml.")],
+    study: Annotated[Path, typer.Argument(help="The study's params file, for example params/shop.yaml.")],
     cycle: Annotated[str | None, typer.Option(help="Only this cycle.")] = None,
     through: Annotated[Through, typer.Option(help="The last stage to run.")] = Through.reanalysis,
     today: Annotated[

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,11 @@ from crmlab.data.reading import ReadingReport, reading_report
 from crmlab.plots.frame import show_in_jupyter
 from crmlab.segments.nodes import Tree
 from crmlab.segments.written import from_yaml, to_yaml
-from crmlab.stage.context import PROJECT, Context, cut_of, prepare, study_key, take_in
-from crmlab.stage.folder import NAMES, Published, published
+from crmlab.stage.context import Context, cut_of, study_key
+from crmlab.stage.folder import Published
+from crmlab.stage.heading import header
 from crmlab.stage.inputs import Store, connect, digest_of
-from crmlab.study import FIXED, StudyFile, load_study
+from crmlab.study import FIXED, StudyFile
 from crmlab.trials.protocol import Protocol, campaign_id
 from crmlab.trials.protocol import from_yaml as read_protocol
 
@@ -32,9 +31,6 @@ CONTEXT = "CRMLAB_CONTEXT"
 
 FINISHED = "finished.json"
 """The token without which a stage counts as failed."""
-
-
-_scratch: list[tempfile.TemporaryDirectory] = []  # removed with the process
 
 
 class OpenCycle:
@@ -167,6 +163,8 @@ class OpenCycle:
     def answers(self, campaigns: list[str] | None = None) -> pd.DataFrame:
         """How those contacted answered, with their segment in this cycle: one row a customer and campaign.
 
+        Whoever was not yet in the base at `as_of` has no segment, and is left out (`run.unplaced` counts them).
+
         Parameters
         ----------
         campaigns
@@ -175,7 +173,24 @@ class OpenCycle:
         found = responses(
             self.tables, self.orders, window_days=self.cycle.window_days, through=self.through, campaigns=campaigns
         )
-        return found.assign(segment=found["customer_id"].map(self.membership))
+        found = found.assign(segment=found["customer_id"].map(self.membership))
+        return found[found["segment"].notna()].reset_index(drop=True)
+
+    @property
+    def unplaced(self) -> Sentence:
+        """How many of this cycle's contacted customers were not in the base at `as_of`."""
+        contacts = self.tables.get("contacts")
+        if contacts is None or not self.campaigns:
+            return Sentence("Nobody was contacted in this cycle.")
+        mine = contacts.filter(contacts.campaign_id.isin(self.campaigns)).customer_id.to_pandas()
+        values = {"n": int((~mine.isin(self.membership.index)).sum()), "day": self.as_of}
+        if not values["n"]:
+            return Sentence("Everybody in this cycle's campaigns was in the base on {day}.", values)
+        return Sentence(
+            "{n:,} customers of this cycle's campaigns were not in the base on {day}: they have no segment and are "
+            "left out of what follows.",
+            values,
+        )
 
     def basis(self, n: int, what: str, design: str = "") -> Basis:
         """A basis over the days this stage may see."""
@@ -184,9 +199,15 @@ class OpenCycle:
         return Basis(n=n, what=what, start=first, end=self.as_of, design=design)
 
     @property
-    def contact_tables(self) -> dict[str, ibis.Table | None]:
-        """What decides who may be contacted; None where the study has none."""
-        return {name: self.tables.get(name) for name in ("contacts", "consents", "suppression")}
+    def here(self) -> dict[str, Any]:
+        """Seed, cycle and design: what an analysis of answers is told of where it is."""
+        return {"seed": self.seed, "cycle": self.cycle.cycle, "design": self.design}
+
+    @property
+    def permission(self) -> dict[str, Any]:
+        """What decides who may be contacted: tables (None where the study has none), the day, mode and consent."""
+        tables = {name: self.tables.get(name) for name in ("contacts", "consents", "suppression")}
+        return {**tables, "as_of": self.as_of, "mode": self.params.mode, "consent": self.params.consent}
 
     @property
     def keyed(self) -> dict[str, Any]:
@@ -249,80 +270,6 @@ class OpenCycle:
     def header(self) -> dict[str, str]:
         """What this stage is, as label → text in the study's language."""
         return header(self._file, self.cycle.cycle, self.stage)
-
-
-def header(file: StudyFile, cycle_name: str, stage: str) -> dict[str, str]:
-    """What a stage is: study, cycle, the days it may see, mode, consent and design, in the language in use."""
-    study, cycle = file.study, file.study.cycle_named(cycle_name)
-    modes = {
-        "replay": say("replay: history, whose contacts were not ours; nothing can be exported"),
-        "live": say("live: lists are exported and sent"),
-    }
-    consents = {
-        "assumed": say("assumed (replay only): no consent was recorded"),
-        "recorded": say("as recorded; unknown is no consent"),
-    }
-    designs = {
-        True: say("randomised: contact was left to chance"),
-        False: say("observational: customers were not contacted at random; descriptive"),
-    }
-    return {
-        say("study"): study.title or study.study,
-        say("cycle"): cycle.cycle,
-        say("sees data through"): str(cut_of(cycle, stage)),
-        say("outcome window"): say("{days} days, to {end}", days=cycle.window_days, end=cycle.window_end),
-        say("mode"): modes[study.mode],
-        say("consent"): consents[study.consent],
-        say("design"): designs[study.randomised],
-        say("seed"): str(study.seed),
-    }
-
-
-def open_cycle(study: str | Path, cycle: str, *, stage: str) -> OpenCycle:
-    """Open one stage of one cycle of a study.
-
-    Under `crmlab run` the stage's inputs are handed over. Anywhere else (JupyterLab, plain papermill) they are those of
-    the published stage, or, where it is not published yet, read from the raw data; nothing is written to reports.
-
-    Parameters
-    ----------
-    study
-        Path of the params file, from the working folder or from ``notebooks/loop``.
-    cycle
-        Name of the cycle.
-    stage
-        ``analysis``, ``activation`` or ``reanalysis``.
-    """
-    if handed := os.environ.get(CONTEXT):
-        context = Context.from_file(Path(handed))
-        return OpenCycle(load_study(context.study), context)
-    path = Path(study)
-    if not path.exists() and (PROJECT / "notebooks" / "loop" / path).exists():
-        path = PROJECT / "notebooks" / "loop" / path
-    file = load_study(path)
-    # A notebook's cycle may come as a number: `-p cycle 201106` is one to papermill.
-    found = file.study.cycle_named(str(cycle))
-    return OpenCycle(file, _own_context(file, found, stage))
-
-
-def _own_context(file: StudyFile, cycle: Any, stage: str) -> Context:
-    study_folder = file.reports / file.study.study
-    if there := published(study_folder, cycle.cycle, NAMES[stage]):
-        inputs = dict(there.manifest["identity"]["inputs"])
-        return Context(
-            study=str(file.path),
-            cycle=cycle.cycle,
-            stage=stage,
-            store=str(study_folder / "inputs"),
-            reports=str(file.reports),
-            mailed=inputs.pop("mailed", []),
-            inputs=inputs,
-            reading=there.manifest["reading"],
-            notes=there.manifest["notes"],
-            parents={name: str(study_folder / folder) for name, folder in there.manifest["parents"].items()},
-        )
-    _scratch.append(tempfile.TemporaryDirectory(prefix="crmlab-"))
-    return prepare(file, cycle, stage, Store(Path(_scratch[-1].name)), take_in(file))
 
 
 def _headline(result: Any) -> dict[str, str] | None:

@@ -38,8 +38,14 @@ def in_kernel(
         With the notebook as far as it came.
     """
     import papermill
+    from jupyter_client import AsyncKernelManager
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
+
+    class Local(AsyncKernelManager):
+        """A kernel that talks over files of this user's, not over open ports."""
+
+        transport = "ipc"
 
     headings = _headings(nbformat.read(path, as_version=4))
 
@@ -71,6 +77,7 @@ def in_kernel(
             engine_name="crmlab",
             progress_bar=False,
             log_output=False,
+            kernel_manager_class=Local,
         )
     except PapermillExecutionError as error:
         raise Stopped(_said(error), _code(error), _plain(Watched.kept.nb)) from None

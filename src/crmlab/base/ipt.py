@@ -57,11 +57,11 @@ class IPT(Result):
         "q90": ("nine tenths within", ",.0f"),
         "days_per_purchase": ("days per purchase", ",.1f"),
         "cv": ("regularity", ".2f"),
-        "cv_low": ("90 % low ", ".2f"),
-        "cv_high": ("90 % high ", ".2f"),
+        "cv_low": ("90 % low", ".2f"),
+        "cv_high": ("90 % high", ".2f"),
         "overdue": ("overdue", ".1%"),
-        "overdue_low": ("90 % low  ", ".1%"),
-        "overdue_high": ("90 % high  ", ".1%"),
+        "overdue_low": ("90 % low", ".1%"),
+        "overdue_high": ("90 % high", ".1%"),
     }
 
     def shown(self) -> pd.DataFrame:

@@ -23,6 +23,8 @@ from crmlab.base.orders import orders as orders_of
 from crmlab.contract import Basis, Fault, Params, Refused, Result, Sentence, mark
 
 Kind = Literal["number", "category", "flag"]
+KINDS = (mark("number"), mark("category"), mark("flag"))
+"""The kinds as words that a page shows."""
 
 NEVER = ("customer_id", "email", "name", "phone", "parent_id", "customer_id_right")
 """Columns of customers that identify somebody: never a trait."""

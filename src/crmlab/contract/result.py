@@ -29,8 +29,10 @@ class Basis:
 
     def __str__(self) -> str:
         parts = [say("n = {n:,} {what}", n=self.n, what=say(self.what))]
-        if self.start and self.end:
-            parts.append(say("{start} to {end}", start=self.start, end=self.end))
+        if self.end:
+            whole = self.start and self.start != self.end
+            said = say("{start} to {end}", start=self.start, end=self.end) if whole else say("as of {end}", end=self.end)
+            parts.append(said)
         if self.design:
             parts.append(say(self.design))
         return " · ".join(parts)
@@ -75,13 +77,8 @@ class Result:
         parts.append(f'<p class="basis">{escape(str(self.basis))}</p>')
         if self.note:
             parts.append(f'<p class="note">{escape(say(self.note))}</p>')
-        parts.extend(sentence_html(s) for s in self.sentences())
+        parts.extend(s._repr_html_() for s in self.sentences())
         return f'<div class="result">{"".join(parts)}</div>'
-
-
-def sentence_html(sentence: Sentence) -> str:
-    """One computed sentence as a paragraph that carries its tone."""
-    return f'<p class="says {escape(sentence.tone)}">{escape(str(sentence))}</p>'
 
 
 def frame_html(

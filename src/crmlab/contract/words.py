@@ -10,6 +10,7 @@ import string
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,6 @@ class Sentence:
 
     def __str__(self) -> str:
         return say(self.text, **self.values)
+
+    def _repr_html_(self) -> str:
+        return f'<p class="says {escape(self.tone)}">{escape(str(self))}</p>'

@@ -136,12 +136,12 @@ class Homogeneity(Result):
             return []
         values = {"low": mde.min(), "high": mde.max(), "tolerance": self.params.tolerance}
         if mde.min() > self.params.tolerance:
-            text = (
+            text = mark(
                 "With these contacts a spread of {low:.3f} to {high:.3f}, depending on the segment, would have been "
                 "found four times in five: more than the tolerance of {tolerance:.3f}."
             )
             return [Sentence(text, values, "warn")]
-        text = (
+        text = mark(
             "With these contacts a spread of {low:.3f} to {high:.3f}, depending on the segment, would have been "
             "found four times in five; the tolerance is {tolerance:.3f}."
         )
@@ -153,18 +153,18 @@ class Homogeneity(Result):
         values = {"n": len(self.table), "tolerance": self.params.tolerance}
         listed = {v: ", ".join(self.of(v)["name"]) for v in VERDICTS}
         if count[HETEROGENEOUS]:
-            text = "People are not alike in {k} of {n} segments: {names}."
+            text = mark("People are not alike in {k} of {n} segments: {names}.")
             told.append(Sentence(text, {**values, "k": count[HETEROGENEOUS], "names": listed[HETEROGENEOUS]}, "warn"))
         else:
             told.append(Sentence("No segment is shown to be heterogeneous.", {}))
         if count[TRACE]:
-            text = "In {names} people differ, but by less than the tolerance."
+            text = mark("In {names} people differ, but by less than the tolerance.")
             told.append(Sentence(text, {"names": listed[TRACE]}))
         if count[HOMOGENEOUS]:
-            text = "In {names} people are alike: the spread is below {tolerance:.3f}."
+            text = mark("In {names} people are alike: the spread is below {tolerance:.3f}.")
             told.append(Sentence(text, {**values, "names": listed[HOMOGENEOUS]}, "good"))
         if count[UNDECIDED]:
-            text = (
+            text = mark(
                 "Not rejecting is not homogeneity: {k} of {n} segments are undecided ({names}); there, the smallest "
                 "spread that could have been found is {mde:.3f} or more."
             )
@@ -173,10 +173,10 @@ class Homogeneity(Result):
             if np.isfinite(mde):
                 told.append(Sentence(text, {**values, **more}, "warn"))
             else:
-                text = "Not rejecting is not homogeneity: {k} of {n} segments are undecided ({names})."
+                text = mark("Not rejecting is not homogeneity: {k} of {n} segments are undecided ({names}).")
                 told.append(Sentence(text, {**values, **more}, "warn"))
         if count[NOT_IDENTIFIABLE]:
-            text = (
+            text = mark(
                 "In {names} the question cannot be answered: it takes two contacts a person, or traits, and enough "
                 "customers."
             )

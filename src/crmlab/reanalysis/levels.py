@@ -106,19 +106,19 @@ class Between(Result):
         share, low, high = self.measure("share of variance in propensity between segments")
         eta = self.measure("share of variance in answers between segments (η²)")[0]
         if np.isnan(share):
-            text = (
+            text = mark(
                 "How much of the difference between people they explain is not identified with one contact each; "
                 "of the variance in answers, chance included, it is {eta:.1%}."
             )
             return [*told, Sentence(text, {"eta": eta})]
         values = {"share": share, "low": low, "high": high}
         if share < 0.25:
-            text = (
+            text = mark(
                 "They explain about {share:.0%} of the variance in propensity to respond [{low:.0%}, {high:.0%}]: "
                 "most differences are between people of the same segment."
             )
             return [*told, Sentence(text, values, "warn")]
-        text = "They explain about {share:.0%} of the variance in propensity to respond [{low:.0%}, {high:.0%}]."
+        text = mark("They explain about {share:.0%} of the variance in propensity to respond [{low:.0%}, {high:.0%}].")
         return [*told, Sentence(text, values, "good")]
 
     def _repr_html_(self) -> str:

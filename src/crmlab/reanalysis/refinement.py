@@ -112,31 +112,33 @@ class Refinement(Result):
             values = {"name": row.name, "rule": row.rule, "difference": 100 * row.difference, "p": row.q}
             values |= {"low": 100 * row.low, "high": 100 * row.high}
             if row.adopted:
-                text = (
+                text = mark(
                     "{name} is split by {rule}: a difference of {difference:+.1f} points [{low:+.1f}, {high:+.1f}] on "
                     "the half that did not choose it (p = {p:.2g})."
                 )
                 told.append(Sentence(text, values, "good"))
             elif row.artefact and row.confirmed:
-                text = (
+                text = mark(
                     "{name} also splits by {rule} ({difference:+.1f} points). That says whose data was collected, not "
                     "what people are like: an artefact of data collection, not adopted."
                 )
                 told.append(Sentence(text, values, "warn"))
             elif row.artefact:
-                text = "{name} seemed to split by {rule}: an artefact of data collection, and not confirmed either."
+                text = mark(
+                    "{name} seemed to split by {rule}: an artefact of data collection, and not confirmed either."
+                )
                 told.append(Sentence(text, values))
             else:
-                text = (
+                text = mark(
                     "{name} seemed to split by {rule}, but the other half does not confirm it: {difference:+.1f} "
                     "points [{low:+.1f}, {high:+.1f}] (p = {p:.2g})."
                 )
                 told.append(Sentence(text, values))
         if not self.table["adopted"].any():
             if self.table.empty:
-                text = "No trait stood out in any of the {n} segments looked at: the segments stay as they are."
+                text = mark("No trait stood out in any of the {n} segments looked at: the segments stay as they are.")
             else:
-                text = "Nothing was adopted in the {n} segments looked at: the segments stay as they are."
+                text = mark("Nothing was adopted in the {n} segments looked at: the segments stay as they are.")
             told.append(Sentence(text, {"n": self.looked}))
         return told
 

@@ -6,22 +6,33 @@ from typing import Any
 
 import nbformat
 
-from crmlab.contract import language, mark, say, use
-from crmlab.cycle import header
-from crmlab.report.index import reports_index, study_index
+from crmlab.contract import language, say, use
+from crmlab.report.index import reports_index, stage_name, study_index
 from crmlab.report.page import page
 from crmlab.stage.folder import NAMES, Published, published, write_text
+from crmlab.stage.heading import header
 from crmlab.study import Cycle, StudyFile
-
-TITLES = {"analysis": mark("Analysis"), "activation": mark("Activation"), "reanalysis": mark("Re-analysis")}
 
 
 def write_page(file: StudyFile, cycle: Cycle, stage: str, notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write the page of one executed notebook."""
     use(file.study.lang)
-    title = f"{say(TITLES[stage])} · {cycle.cycle}"
-    text = page(notebook, title=title, header=header(file, cycle.cycle, stage), lang=file.study.lang)
+    title = f"{stage_name(NAMES[stage])} · {cycle.cycle}"
+    facts, up = header(file, cycle.cycle, stage), "../../index.html"
+    text = page(notebook, title=title, header=facts, lang=file.study.lang, index=up, notice=notice(file))
     path.write_text(text, encoding="utf-8")
+
+
+def notice(file: StudyFile) -> str:
+    """What every page of a study must say before anything else."""
+    if file.study.mode != "replay":
+        return ""
+    if file.study.randomised:
+        return say("A replay of history: whom to contact was left to chance, but the contacts were not ours.")
+    return say(
+        "A replay of history: the contacts were not ours, and not made at random. What is shown describes; it proves no "
+        "cause."
+    )
 
 
 def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ...]) -> None:
@@ -36,6 +47,8 @@ def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ..
         "title": file.study.title or file.study.study,
         "lang": file.study.lang,
         "header": _study_header(file),
+        "index": "../index.html",
+        "notice": notice(file),
         "href": f"{file.study.study}/index.html",
         "stages": stages,
     }

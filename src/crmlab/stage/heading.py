@@ -1,0 +1,32 @@
+"""What a stage is, in the words its page and its notebook open with."""
+
+from crmlab.contract import say
+from crmlab.stage.context import cut_of
+from crmlab.study import StudyFile
+
+
+def header(file: StudyFile, cycle_name: str, stage: str) -> dict[str, str]:
+    """What a stage is: study, cycle, the days it may see, mode, consent and design, in the language in use."""
+    study, cycle = file.study, file.study.cycle_named(cycle_name)
+    modes = {
+        "replay": say("replay: history, whose contacts were not ours; nothing can be exported"),
+        "live": say("live: lists are exported and sent"),
+    }
+    consents = {
+        "assumed": say("assumed (replay only): no consent was recorded"),
+        "recorded": say("as recorded; unknown is no consent"),
+    }
+    designs = {
+        True: say("randomised: contact was left to chance"),
+        False: say("observational: customers were not contacted at random; descriptive"),
+    }
+    return {
+        say("study"): study.title or study.study,
+        say("cycle"): cycle.cycle,
+        say("sees data through"): str(cut_of(cycle, stage)),
+        say("outcome window"): say("{days} days, to {end}", days=cycle.window_days, end=cycle.window_end),
+        say("mode"): modes[study.mode],
+        say("consent"): consents[study.consent],
+        say("design"): designs[study.randomised],
+        say("seed"): str(study.seed),
+    }
