@@ -12,8 +12,8 @@ import pandas as pd
 from crmlab.base.orders import orders
 from crmlab.base.responses import responses
 from crmlab.base.traits import Traits
-from crmlab.contract import Basis, Params, Result, Sentence, say, strict_yaml, use
-from crmlab.contract.result import frame_html
+from crmlab.contract import Basis, Params, Result, Sentence, mark, say, strict_yaml, use
+from crmlab.contract.result import FEWEST, frame_html
 from crmlab.data.reading import ReadingReport, reading_report
 from crmlab.plots.frame import show_in_jupyter
 from crmlab.segments.nodes import Tree
@@ -62,6 +62,11 @@ class OpenCycle:
     def design(self) -> str:
         """``randomised`` or ``observational``."""
         return "randomised" if self.params.randomised else "observational"
+
+    @property
+    def chance(self) -> str:
+        """The design, as it stands below a figure."""
+        return mark("contacted at random") if self.params.randomised else mark("not contacted at random: descriptive")
 
     @cached_property
     def tables(self) -> dict[str, ibis.Table]:
@@ -186,6 +191,12 @@ class OpenCycle:
         values = {"n": int((~mine.isin(self.membership.index)).sum()), "day": self.as_of}
         if not values["n"]:
             return Sentence("Everybody in this cycle's campaigns was in the base on {day}.", values)
+        if values["n"] < FEWEST:
+            return Sentence(
+                "Fewer than five customers of this cycle's campaigns were not in the base on {day}: they are "
+                "left out of what follows.",
+                values,
+            )
         return Sentence(
             "{n:,} customers of this cycle's campaigns were not in the base on {day}: they have no segment and are "
             "left out of what follows.",
@@ -264,8 +275,9 @@ class OpenCycle:
         return Sentence("All results of this stage were handed over.")
 
     def _repr_html_(self) -> str:
-        rows = [{"what": label, "value": value} for label, value in self.header().items()]
-        return frame_html(pd.DataFrame(rows), {"what": ("", ""), "value": ("", "")})
+        # The page's band says the same, so there this is hidden by its class.
+        rows = pd.DataFrame({"what": self.header().keys(), "value": self.header().values()})
+        return f'<div class="opening">{frame_html(rows, {"what": ("", ""), "value": ("", "")})}</div>'
 
     def header(self) -> dict[str, str]:
         """What this stage is, as label → text in the study's language."""

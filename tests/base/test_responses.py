@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from crmlab.base.responses import contacts, empty_responses, responses, traffic, wilson
+from crmlab.base.responses import contacts, empty_responses, responses, traffic
 
 MONEY = pa.decimal128(18, 4)
 
@@ -198,19 +198,14 @@ def test_traffic_counts_what_could_spoil_a_campaign():
     assert traffic({}, window_days=28, through=LAST).empty
 
 
-def test_wilson_equals_statsmodels():
-    x, n = np.array([0.0, 3, 50, 100]), np.array([10.0, 10, 100, 100])
-    low, high = wilson(x, n, 0.95)
-    expected = proportion_confint(x, n, alpha=0.05, method="wilson")
-    np.testing.assert_allclose([low, high], expected, atol=1e-12)
-
-
 def test_contacts_says_how_many_were_withheld_or_that_nobody_was():
     rows = [contact(f"a{i}", SENT, arm="control" if i < 20 else "mailed") for i in range(100)]
     t = tables(contacts=rows, outcomes=[outcome("a50", SENT)], orders=NOBODY)
     frame = read(t)
     result = contacts(frame, window_days=28)
     assert result.table[["arm", "customers", "responders"]].values.tolist() == [["control", 20, 0], ["mailed", 80, 1]]
+    expected = [proportion_confint(x, n, alpha=0.10, method="wilson") for x, n in [(0, 20), (1, 80)]]
+    np.testing.assert_allclose(result.table[["low", "high"]], expected, atol=1e-12)
     assert result.table.last_day.dt.date.tolist() == [LAST, LAST]
     assert "80 customers were contacted and 20 were withheld" in str(result.sentences()[0])
     assert "nobody was withheld" in str(contacts(frame[frame.arm == "mailed"], window_days=28).sentences()[0])

@@ -8,7 +8,7 @@ import pytest
 
 from crmlab.base.traits import Traits
 from crmlab.contract import Basis
-from crmlab.reanalysis.effect_homogeneity import effect_homogeneity, verdict
+from crmlab.reanalysis.effect_homogeneity import effect_homogeneity
 from crmlab.reanalysis.effects import EffectParams
 
 PARAMS = EffectParams(permutations=199)
@@ -106,22 +106,6 @@ def test_what_cannot_be_known_is_called_not_identifiable(case):
     assert "cannot be known here" in str(result.sentences()[0])
     assert result.verdicts()[0]["p"] is None
     assert "not identifiable" in result._repr_html_()
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.06, np.nan, "heterogeneous"),
-        (0.02, 0.04, "trace"),
-        (0.0, 0.04, "homogeneous"),
-        (0.0, 0.06, "undecided"),
-        (0.02, np.nan, "undecided"),
-        (np.nan, np.nan, "undecided"),
-    ],
-)
-def test_verdicts_are_reached_in_the_stated_order(low, high, expected):
-    assert verdict(low, high, 0.05) == expected
-    assert verdict(low, high, 0.05, identifiable=False) == "not identifiable"
 
 
 def test_sentences_say_how_many_segments_are_unequal_or_undecided():

@@ -1,23 +1,16 @@
 """Verdicts: each is reached on data made for it, in the stated order, and the sentences follow."""
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from crmlab.contract import Refused, generator
-from crmlab.reanalysis.homogeneity import (
-    HETEROGENEOUS,
-    HOMOGENEOUS,
-    NOT_IDENTIFIABLE,
-    TRACE,
-    UNDECIDED,
-    Homogeneity,
-    HomogeneityParams,
-    benjamini_hochberg,
-    homogeneity,
-    verdict,
-)
+from crmlab.reanalysis.homogeneity import Homogeneity, HomogeneityParams, homogeneity
+from crmlab.reanalysis.verdicts import HETEROGENEOUS, HOMOGENEOUS, NOT_IDENTIFIABLE, TRACE, UNDECIDED
 from tests.reanalysis.planted import contacts, traits
 
 NAMES = {"s1": "Alpha", "s2": "Beta"}
@@ -35,25 +28,6 @@ def ask(
 
 def text(result: Homogeneity) -> str:
     return " ".join(str(s) for s in result.sentences())
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "identifiable", "expected"),
-    [
-        (0.0, 0.01, False, NOT_IDENTIFIABLE),
-        (0.06, 0.09, True, HETEROGENEOUS),
-        (0.06, np.nan, True, HETEROGENEOUS),
-        (0.01, 0.04, True, TRACE),
-        (0.0, 0.04, True, HOMOGENEOUS),
-        (0.01, 0.09, True, UNDECIDED),
-        (0.0, 0.09, True, UNDECIDED),
-        (0.0, np.nan, True, UNDECIDED),
-        (0.01, np.nan, True, UNDECIDED),
-        (np.nan, np.nan, True, UNDECIDED),
-    ],
-)
-def test_the_verdict_follows_the_stated_order(low, high, identifiable, expected):
-    assert verdict(low, high, 0.05, identifiable=identifiable) == expected
 
 
 def test_planted_spread_is_found_in_the_segment_that_has_it_and_the_sentence_names_it():
@@ -123,15 +97,38 @@ def test_one_contact_each_is_never_homogeneous_and_rarely_heterogeneous_where_al
     assert found.count(HETEROGENEOUS) <= 3
 
 
+@pytest.mark.parametrize(
+    ("as_of", "said"),
+    [
+        (None, None),
+        (date(2017, 5, 7), None),
+        (date(2017, 5, 8), "one earlier campaign"),
+        (date(2017, 5, 14), "one earlier campaign"),
+        (date(2017, 5, 28), "3 earlier campaigns"),
+    ],
+)
+def test_it_is_said_that_segments_come_partly_from_earlier_campaigns_where_they_do(as_of, said):
+    """Campaigns went out on 8, 15, 22 and 29 May."""
+    plain = traits(300, 1)
+    known = type(plain)(plain.table, replace(plain.basis, end=as_of), plain.catalogue)
+    result = ask(np.full(300, 0.15), campaigns=4, known=known)
+    assert ("Segments are today’s" in text(result)) == (said is not None)
+    assert said is None or f"formed partly from what people did during {said}: " in text(result)
+
+
+def test_contacts_of_people_without_a_segment_are_no_earlier_campaign():
+    plain = traits(300, 1)
+    known = type(plain)(plain.table, replace(plain.basis, end=date(2017, 5, 8)), plain.catalogue)
+    history = contacts(known, np.full(300, 0.15), 1, campaigns=2)
+    history.loc[history["campaign_id"] == "k0", "segment"] = None
+    result = homogeneity(history, history[history["campaign_id"] == "k1"], known, names=NAMES, seed=1, cycle="c")
+    assert result.earlier == 0
+
+
 def test_too_few_customers_are_not_analysed():
     result = ask(np.full(60, 0.5), campaigns=4)
     assert (result.table["verdict"] == NOT_IDENTIFIABLE).all()
     assert result.table["spread"].isna().all()
-
-
-def test_p_are_adjusted_over_segments_that_have_one():
-    found = benjamini_hochberg(pd.Series([0.01, np.nan, 0.04, 0.03]))
-    assert found.tolist() == pytest.approx([0.03, np.nan, 0.04, 0.04], nan_ok=True)
 
 
 def test_verdicts_are_plain_and_rounded():

@@ -170,6 +170,62 @@ def test_min_p_keeps_its_size_and_finds_the_covariate_that_matters():
     assert np.mean(np.array(found) == 1) > 0.95
 
 
+def pools() -> list[np.ndarray]:
+    """Statistics of K covariates in B + 1 equally likely resamplings: independent, correlated, with ties, one alone."""
+    rng = generator(13, "pools")
+    common = rng.normal(size=20)
+    drawn = [
+        rng.normal(size=(6, 20)),
+        common + 0.3 * rng.normal(size=(4, 20)),
+        rng.integers(0, 4, size=(5, 20)).astype(float),
+        rng.normal(size=(1, 100)),
+        rng.normal(size=(8, 10)) * np.arange(1, 9)[:, None],
+    ]
+    return [np.abs(pool) for pool in drawn]
+
+
+@pytest.mark.parametrize("pool", pools(), ids=["independent", "correlated", "ties", "alone", "scales"])
+def test_min_p_is_exact_at_few_resamplings(pool):
+    """Each member of the reference set in turn is the one seen: of B + 1, at most k may have p ≤ k/(B + 1)."""
+    size = pool.shape[1]
+    p = np.array([scores._step_down(pool[:, j], np.delete(pool, j, axis=1)).p for j in range(size)])
+    assert all((p <= k / size + 1e-12).sum() <= k for k in range(1, size + 1))
+
+
+def test_step_down_equals_a_plain_loop():
+    rng = generator(14, "loop")
+    pool = np.round(np.abs(rng.normal(size=(5, 20))), 1)
+    seen, drawn = pool[:, 0], pool[:, 1:]
+    extreme = [[(int((row >= value).sum()), -value) for value in row] for row in pool]
+    order = sorted(range(5), key=lambda k: extreme[k][0])
+    expected, least = {}, 0.0
+    for step, k in enumerate(order):
+        first = [min(extreme[i][b] for i in order[step:]) for b in range(20)]
+        least = max(least, sum(f <= first[0] for f in first) / 20)
+        expected[k] = least
+    found = scores._step_down(seen, drawn)
+    assert found.raw == pytest.approx([(1 + (d >= s).sum()) / 20 for s, d in zip(seen, drawn, strict=True)])
+    assert found.adjusted == pytest.approx([expected[k] for k in range(5)])
+
+
+def test_a_covariate_beyond_doubt_has_the_least_p_there_is_however_many_others_were_tried():
+    rng = generator(16, "floor")
+    columns = rng.normal(size=(200, 30))
+    found = scores.min_p(columns, np.arange(30), columns[:, 7] + rng.normal(size=200), rng, draws=199)
+    assert int(np.argmin(found.adjusted)) == 7
+    assert found.p == 1 / 200
+
+
+@pytest.mark.parametrize("wild", [False, True])
+def test_min_p_keeps_its_size_at_few_resamplings_of_many_covariates(wild):
+    rng, runs = generator(15, "few", str(wild)), 1500
+    hits = sum(
+        scores.min_p(rng.normal(size=(40, 8)), np.arange(8), rng.normal(size=40), rng, draws=19, wild=wild).p <= 0.05
+        for _ in range(runs)
+    )
+    assert not rejected(hits, runs, 0.05)
+
+
 def test_adjusted_p_are_no_smaller_than_raw_and_keep_their_order():
     rng = generator(10, "order")
     found = scores.min_p(rng.normal(size=(80, 5)), np.arange(5), rng.normal(size=80), rng, draws=499)

@@ -29,10 +29,10 @@ class Basis:
 
     def __str__(self) -> str:
         parts = [say("n = {n:,} {what}", n=self.n, what=say(self.what))]
-        if self.end:
-            whole = self.start and self.start != self.end
-            said = say("{start} to {end}", start=self.start, end=self.end) if whole else say("as of {end}", end=self.end)
-            parts.append(said)
+        if self.start and self.end and self.start != self.end:
+            parts.append(say("{start} to {end}", start=self.start, end=self.end))
+        elif self.end:
+            parts.append(say("as of {end}", end=self.end))
         if self.design:
             parts.append(say(self.design))
         return " · ".join(parts)

@@ -81,7 +81,7 @@ def finish(ax: Axes, *, alt: Sentence, x: str = "", y: str = "", percent: str = 
 def bundle(ax: Axes, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """The picture as Jupyter shows it: a PNG, and its alt text in the metadata."""
     buffer = io.BytesIO()
-    ax.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    ax.figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
     plt.close(ax.figure)
     alt = str(getattr(ax, "alt", ""))
     return {"image/png": b64encode(buffer.getvalue()).decode(), "text/plain": alt}, {"image/png": {"alt": alt}}

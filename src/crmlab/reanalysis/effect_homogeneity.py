@@ -6,22 +6,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from crmlab.base.responses import CONTROL
 from crmlab.base.traits import Traits
-from crmlab.contract import Basis, Result, Sentence, generator, mark
-from crmlab.reanalysis.effects import RANDOMISED, EffectParams, amount, placed
+from crmlab.contract import Basis, Result, Sentence, generator
+from crmlab.reanalysis.effects import RANDOMISED, placed, rests_on
+from crmlab.reanalysis.effects_result import amount
+from crmlab.reanalysis.params import EffectParams
 from crmlab.reanalysis.pseudo import Candidates, candidates, cross_fitted, folds, honest_split, pseudo_outcome
 from crmlab.reanalysis.scores import min_p
 from crmlab.reanalysis.uplift import difference
+from crmlab.reanalysis.verdicts import (
+    HETEROGENEOUS,
+    HOMOGENEOUS,
+    NOT_IDENTIFIABLE,
+    TRACE,
+    UNDECIDED,
+    benjamini_hochberg,
+    verdict,
+)
 from crmlab.trials.power import mde_split_effect
-
-NOT_IDENTIFIABLE = mark("not identifiable")
-HETEROGENEOUS = mark("heterogeneous")
-TRACE = mark("trace")
-HOMOGENEOUS = mark("homogeneous")
-UNDECIDED = mark("undecided")
 
 COLUMNS = (
     "segment", "name", "customers", "treated", "control", "uplift", "mde", "traits", "p", "p_adjusted", "best_trait",
@@ -126,22 +130,6 @@ class EffectHomogeneity(Result):
         return rows
 
 
-def verdict(low: float, high: float, tolerance: float, *, identifiable: bool = True) -> str:
-    """Verdict on a spread with interval `low` to `high`; a limit that is not available is NaN.
-
-    Tested in this order: not identifiable, heterogeneous, trace, homogeneous, undecided.
-    """
-    if not identifiable:
-        return NOT_IDENTIFIABLE
-    if low > tolerance:
-        return HETEROGENEOUS
-    if low > 0 and high < tolerance:
-        return TRACE
-    if high < tolerance:
-        return HOMOGENEOUS
-    return UNDECIDED
-
-
 def effect_homogeneity(
     responses: pd.DataFrame,
     traits: Traits | None,
@@ -204,16 +192,12 @@ def effect_homogeneity(
     frame = pd.DataFrame(table, columns=list(COLUMNS))
     for column in ("uplift", "mde", "p", "p_adjusted", "difference", "spread", "low", "high", "tolerance"):
         frame[column] = frame[column].astype("float64")
-    tested = frame["p"].notna()
-    frame.loc[tested, "p_adjusted"] = false_discovery_control(frame.loc[tested, "p"]) if tested.any() else np.nan
+    frame["p_adjusted"] = benjamini_hochberg(frame["p"])
     frame["traits"] = frame["traits"].fillna(0).astype("int64")
     for column in ("best_trait", "split"):
-        frame[column] = frame[column].fillna("").astype("str")
+        frame[column] = frame[column].astype("object").fillna("").astype("str")
     phi = pd.concat(phis).sort_index() if phis else pd.Series([], dtype="float64")
-    start, end = (rows["sent_at"].min().date(), rows["sent_at"].max().date()) if len(rows) else (None, None)
-    words = mark("withheld at random") if design == RANDOMISED else mark("not contacted at random: descriptive")
-    basis = Basis(int(rows["customer_id"].nunique()), mark("customers"), start, end, words)
-    return EffectHomogeneity(frame, basis, phi.rename_axis("customer_id").rename("phi"), outcome)
+    return EffectHomogeneity(frame, rests_on(rows, design), phi.rename_axis("customer_id").rename("phi"), outcome)
 
 
 def _allowed(traits: Traits) -> dict[str, str]:

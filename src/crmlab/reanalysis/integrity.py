@@ -1,18 +1,20 @@
 """May what follows be believed? Checks of who was contacted, before any effect is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chisquare, norm
+from statsmodels.stats.weightstats import CompareMeans
 
+from crmlab.activation import replayed
 from crmlab.base.responses import CONTROL
 from crmlab.contract import Basis, Result, Sentence, mark
 from crmlab.contract.result import FEWEST
-from crmlab.reanalysis.effects import RANDOMISED
+from crmlab.reanalysis.effects import RANDOMISED, rests_on
 
 FINE, WARNING, FAILS, UNCHECKED = mark("fine"), mark("warning"), mark("fails"), mark("not checked")
 
@@ -211,10 +213,8 @@ def integrity(
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(
         {"count": "int64", "of": "int64", "value": "float64", "p": "float64"}
     )
-    end = responses["sent_at"].max().date() if len(responses) else None
-    words = mark("withheld at random") if design == RANDOMISED else mark("not contacted at random: descriptive")
-    basis = Basis(int(responses["customer_id"].nunique()), mark("customers"), as_of if end else None, end, words)
-    return Integrity(table, basis, design)
+    basis = rests_on(responses, design)
+    return Integrity(table, replace(basis, start=as_of if basis.end else None), design)
 
 
 def sample_ratio(control: np.ndarray, share: np.ndarray | float) -> tuple[float, float]:
@@ -230,12 +230,10 @@ def sample_ratio(control: np.ndarray, share: np.ndarray | float) -> tuple[float,
 
 def standardised_difference(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Difference of means in pooled standard deviations [Rosenbaum and Rubin 1985], and its p (unequal variances)."""
-    if min(len(one), len(other)) < 2:
-        return np.nan, np.nan
-    gap = float(one.mean() - other.mean())
-    sd = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2)
-    se = np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))
-    return (gap / float(sd), float(2 * norm.sf(abs(gap) / se))) if sd > 0 else (0.0 if gap == 0 else np.nan, np.nan)
+    smd = replayed.standardised_difference(one, other)[0]
+    if np.isnan(smd):  # too few, or nothing varies
+        return (0.0 if min(len(one), len(other)) > 1 and one.mean() == other.mean() else np.nan), np.nan
+    return smd, float(CompareMeans.from_data(one, other).ztest_ind(usevar="unequal")[1])
 
 
 def _sizes(responses: pd.DataFrame, planned: Mapping[str, float] | pd.Series | None) -> dict[str, Any]:

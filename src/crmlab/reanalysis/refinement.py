@@ -1,17 +1,15 @@
 """Should a segment be split: found on one random half of its customers, confirmed on the other."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from crmlab.base.traits import Traits
-from crmlab.contract import Basis, Params, Result, Sentence, generator, mark
-from crmlab.reanalysis.homogeneity import benjamini_hochberg
+from crmlab.contract import Basis, generator, mark
 from crmlab.reanalysis.levels import DESIGNS, period
+from crmlab.reanalysis.params import RefinementParams
+from crmlab.reanalysis.refinement_result import Refinement
 from crmlab.reanalysis.splits import (
     Array,
     Candidate,
@@ -25,122 +23,13 @@ from crmlab.reanalysis.splits import (
     search,
     sides,
 )
+from crmlab.reanalysis.verdicts import benjamini_hochberg
 from crmlab.segments.nodes import in_english
 from crmlab.segments.tree import Condition, Tree, assign, leaves, split
 from crmlab.segments.tree import names as tree_names
 
 DEMOGRAPHICS = "customers"
 """Source of traits that somebody had to ask for: that they are unknown tells of the asking, not of the person."""
-
-
-class RefinementParams(Params):
-    """How splits are found, and when they are adopted."""
-
-    alpha: float = Field(0.05, gt=0, lt=1)
-    """Level of finding and of confirming."""
-    interval: float = Field(0.90, gt=0, lt=1)
-    """Coverage of the interval of a difference."""
-    find_share: float = Field(0.5, gt=0, lt=1)
-    """Share of customers in the finding half."""
-    permutations: int = Field(1499, ge=99)
-    """Resamplings of the search."""
-    min_child: int = Field(50, ge=10)
-    """Contacted customers that each side of a split must have."""
-    cuts: int = Field(10, ge=2, le=50)
-    """Numeric traits are cut at the borders of this many equal parts."""
-
-
-@dataclass(frozen=True)
-class Refinement(Result):
-    """Splits that were found, what the other half said, and the tree that follows.
-
-    table
-        segment, name, trait, rule, n_find, p_find, difference_find, n_confirm, difference, low, high, p, q, confirmed,
-        artefact, adopted: one row a proposal. p is one-sided in the direction found; q is p over the proposals
-        [Benjamini & Hochberg 1995], artefacts apart.
-    tree
-        The tree before, and the splits adopted.
-    rules
-        The condition of each row.
-    looked
-        Segments with enough contacted customers to look for a split.
-    """
-
-    table: pd.DataFrame
-    basis: Basis
-    tree: Tree
-    rules: tuple[Condition, ...]
-    looked: int
-    kind: str
-
-    title: ClassVar[str] = mark("Splits found on one half of the customers, and what the other half says")
-    note: ClassVar[str] = mark(
-        "The rule was chosen on the finding half, so its difference there is flattering; the difference on the other "
-        "half, with its interval, is the one to believe. p is one-sided, adjusted over proposals."
-    )
-    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "name": (mark("segment"), ""),
-        "rule": (mark("split by"), ""),
-        "n_find": (mark("customers, finding half"), ",.0f"),
-        "p_find": (mark("p, finding half"), ".2g"),
-        "difference_find": (mark("difference, finding half"), "+.3f"),
-        "n_confirm": (mark("customers, other half"), ",.0f"),
-        "difference": (mark("difference, other half"), "+.3f"),
-        "low": (mark("low"), "+.3f"),
-        "high": (mark("high"), "+.3f"),
-        "q": (mark("p, other half"), ".2g"),
-        "decision": (mark("decision"), "word"),
-    }
-    people: ClassVar[tuple[str, ...]] = ("n_find", "n_confirm")
-
-    def shown(self) -> pd.DataFrame:
-        """The table, rules in the reader's language, with the decision in words."""
-        decision = np.select(
-            [self.table["adopted"], self.table["artefact"]],
-            [mark("adopted"), mark("artefact of data collection")],
-            default=mark("not confirmed"),
-        )
-        rules = pd.Series([r.words() for r in self.rules], index=self.table.index, dtype=object)
-        return self.table.assign(rule=rules, decision=decision)
-
-    def sentences(self) -> list[Sentence]:
-        """What was adopted, what was not, and what is an artefact."""
-        if not self.looked:
-            return [Sentence("No segment had enough contacted customers, or traits, to look for a split.", {}, "warn")]
-        told = []
-        for row in self.shown().itertuples(index=False):
-            values = {"name": row.name, "rule": row.rule, "difference": 100 * row.difference, "p": row.q}
-            values |= {"low": 100 * row.low, "high": 100 * row.high}
-            if row.adopted:
-                text = mark(
-                    "{name} is split by {rule}: a difference of {difference:+.1f} points [{low:+.1f}, {high:+.1f}] on "
-                    "the half that did not choose it (p = {p:.2g})."
-                )
-                told.append(Sentence(text, values, "good"))
-            elif row.artefact and row.confirmed:
-                text = mark(
-                    "{name} also splits by {rule} ({difference:+.1f} points). That says whose data was collected, not "
-                    "what people are like: an artefact of data collection, not adopted."
-                )
-                told.append(Sentence(text, values, "warn"))
-            elif row.artefact:
-                text = mark(
-                    "{name} seemed to split by {rule}: an artefact of data collection, and not confirmed either."
-                )
-                told.append(Sentence(text, values))
-            else:
-                text = mark(
-                    "{name} seemed to split by {rule}, but the other half does not confirm it: {difference:+.1f} "
-                    "points [{low:+.1f}, {high:+.1f}] (p = {p:.2g})."
-                )
-                told.append(Sentence(text, values))
-        if not self.table["adopted"].any():
-            if self.table.empty:
-                text = mark("No trait stood out in any of the {n} segments looked at: the segments stay as they are.")
-            else:
-                text = mark("Nothing was adopted in the {n} segments looked at: the segments stay as they are.")
-            told.append(Sentence(text, {"n": self.looked}))
-        return told
 
 
 def refine(

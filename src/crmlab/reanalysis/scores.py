@@ -261,20 +261,23 @@ def _largest(z: Array, covariate: NDArray[np.int64], count: int) -> Array:
 
 
 def _step_down(seen: Array, drawn: Array) -> MinP:
-    """Raw and step-down min-p from the statistics seen (K) and drawn (K × B)."""
-    draws = drawn.shape[1]
-    ordered = np.sort(drawn, axis=1)
-    raw = np.array(
-        [(draws - np.searchsorted(o, s, "left") + 1) / (draws + 1) for o, s in zip(ordered, seen, strict=True)]
-    )
-    own = np.stack(
-        [(draws - np.searchsorted(o, d, "left")) / (draws + 1) for o, d in zip(ordered, drawn, strict=True)]
-    ) + 1 / (draws + 1)
+    """Raw and step-down min-p from the statistics seen (K) and drawn (K × B), none below zero.
+
+    What was seen is one of the B + 1 members of its own reference set, and each member's p is its rank from above
+    among all of them: (1 + #{drawn ≥ seen})/(B + 1) for the one seen. If all are equally likely, the test is exact at
+    any B. Among equal p, that of the larger statistic counts as the smaller: otherwise each of K covariates has a
+    member of the least p 1/(B + 1), and no adjusted p could be much below K/(B + 1).
+    """
+    pool = np.column_stack([seen, drawn])
+    size = pool.shape[1]
+    above = np.stack([size - np.searchsorted(np.sort(row), row, "left") for row in pool])
+    raw = above[:, 0] / size
     order = np.lexsort((-seen, raw))
     adjusted = np.empty(len(seen))
-    running = np.full(draws, np.inf)
+    place = above - pool / (1 + pool)  # rank, then statistic: the second part is below 1
+    running = np.full(size, np.inf)
     for k in order[::-1]:
-        running = np.minimum(running, own[k])
-        adjusted[k] = ((running <= raw[k] + 1e-12).sum() + 1) / (draws + 1)
+        running = np.minimum(running, place[k])
+        adjusted[k] = (running <= place[k, 0]).sum() / size
     adjusted[order] = np.maximum.accumulate(adjusted[order])
     return MinP(seen, raw, adjusted, float(adjusted.min()))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from statsmodels.stats.proportion import proportion_confint
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def difference(
     z = norm.ppf((1 + level) / 2)
     low, high = uplift - z * se, uplift + z * se
     if _binary(y) and not repeated:
-        down, up = _newcombe(mean, n, z)
+        down, up = _newcombe(mean, n, level)
         low = uplift - float(np.sqrt(np.sum(weight**2 * np.where(usable, down, 0))))
         high = uplift + float(np.sqrt(np.sum(weight**2 * np.where(usable, up, 0))))
     pooled = ((n - 1) * (variance + added)).sum(axis=0) / np.maximum(n.sum(axis=0) - 2, 1)
@@ -130,11 +131,9 @@ def _binary(y: np.ndarray) -> bool:
     return bool(np.isin(y, (0.0, 1.0)).all())
 
 
-def _newcombe(p: np.ndarray, n: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
+def _newcombe(p: np.ndarray, n: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances down and up from the difference p[1] − p[0] by Wilson's limits of both, (strata,) each."""
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    low, high = middle - half, middle + half
+    low, high = proportion_confint(p * n, n, alpha=1 - level, method="wilson")
     down = (p[1] - low[1]) ** 2 + (high[0] - p[0]) ** 2
     up = (high[1] - p[1]) ** 2 + (p[0] - low[0]) ** 2
     return down, up

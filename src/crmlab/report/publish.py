@@ -9,6 +9,7 @@ import nbformat
 from crmlab.contract import language, say, use
 from crmlab.report.index import reports_index, stage_name, study_index
 from crmlab.report.page import page
+from crmlab.stage.context import cut_of
 from crmlab.stage.folder import NAMES, Published, published, write_text
 from crmlab.stage.heading import header
 from crmlab.study import Cycle, StudyFile
@@ -30,8 +31,7 @@ def notice(file: StudyFile) -> str:
     if file.study.randomised:
         return say("A replay of history: whom to contact was left to chance, but the contacts were not ours.")
     return say(
-        "A replay of history: the contacts were not ours, and not made at random. What is shown describes; it proves no "
-        "cause."
+        "A replay of history: the contacts were not ours, and not made at random. This describes; it proves no cause."
     )
 
 
@@ -77,7 +77,7 @@ def _stage(study_folder: Path, cycle: Cycle, stage: str, outcome: Any) -> dict[s
         "stage": NAMES[stage],
         "state": state,
         "href": _href(study_folder, there, failure),
-        "as_of": str(cycle.as_of),
+        "as_of": str(cut_of(cycle, stage)),
         "due_on": str(outcome.due_on) if outcome and outcome.due_on else None,
         "message": (failed or {}).get("message") or (outcome.message if outcome and not there else ""),
         "figures": there.manifest["main"] if there else [],

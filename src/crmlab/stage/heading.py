@@ -28,5 +28,6 @@ def header(file: StudyFile, cycle_name: str, stage: str) -> dict[str, str]:
         say("mode"): modes[study.mode],
         say("consent"): consents[study.consent],
         say("design"): designs[study.randomised],
+        say("currency"): study.currency,
         say("seed"): str(study.seed),
     }
