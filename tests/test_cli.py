@@ -27,9 +27,10 @@ cycles: [{cycle: a, as_of: 2023-01-31}]
 """
 
 
-def own_data(folder, header="client,day,total"):
+def own_data(folder, header="client,day,total", *, missing=False):
     (folder / "params").mkdir()
-    (folder / "params" / "orders.csv").write_text(f"{header}\nc1,2023-01-02,5.00\n")
+    if not missing:
+        (folder / "params" / "orders.csv").write_text(f"{header}\nc1,2023-01-02,5.00\n")
     (folder / "params" / "shop.yaml").write_text(FILES)
     return folder / "params" / "shop.yaml"
 
@@ -38,7 +39,7 @@ CASES = {
     "a misspelt parameter": (lambda f: params_file(f, retention={"perod": "M"}), [], ["retention.perod", "'period'"]),
     "a missing params file": (lambda f: "params/nowhere.yaml", [], ["params/nowhere.yaml: no such file"]),
     "a missing data file": (
-        lambda f: (p := own_data(f), (f / "params" / "orders.csv").unlink())[0],
+        lambda f: own_data(f, missing=True),
         [],
         ["transactions", "orders.csv"],
     ),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+COMPANY = {"n_customers": 3000, "weeks": 60, "seed": 3, "control_share": 0.2}
 QUICK_CLV = {"draws": 300, "tune": 200, "chains": 2, "ess": 100, "r_hat": 1.05, "validation_weeks": 8}
 
 
@@ -16,12 +17,13 @@ def params_file(folder: Path, *, name: str = "world", options: dict | None = Non
         "consent": "assumed",
         "design": "randomised",
         "seed": 11,
-        "data": {"source": "simulated", "options": {"n_customers": 1500, "weeks": 60, "seed": 3, **(options or {})}},
+        "data": {"source": "simulated", "options": {**COMPANY, **(options or {})}},
         "cycles": [
             {"cycle": "first", "as_of": "2023-08-13", "outcome_window": "6w", "campaigns": ["s01"]},
             {"cycle": "second", "as_of": "2023-10-08", "outcome_window": "6w", "campaigns": ["s02"]},
         ],
         "protocol": {"primary": "level"},
+        "segments": {"by": "frequency", "bands": 2},
         "clv": {"horizon_weeks": 26, "margin_share": 0.3, **QUICK_CLV},
         "activation": {"budget": 200, "cost_per_contact": 0.5},
         **changes,

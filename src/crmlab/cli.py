@@ -96,10 +96,9 @@ def _report(done: list, study: Path, console: Console, errors: Console) -> None:
         where.print(
             f"{outcome.cycle} {outcome.stage}: [{colour}]{outcome.state}[/] {escape(_shorter(outcome.message))}"
         )
-    coming = sorted((d.due_on, d.cycle, d.stage) for d in done if d.state == "not yet due")
-    if coming:
-        day, cycle, stage = coming[0]
-        console.print(f"Next due: {stage} of {cycle} on {day}.")
+    if coming := [d for d in done if d.state == "not yet due"]:
+        first = min(coming, key=lambda d: d.due_on)
+        console.print(f"Next due: {first.stage} of {first.cycle} on {first.due_on}.")
     index = load_study(study).reports / "index.html"
     console.print(f"The pages: {escape(str(index))}")
 

@@ -6,11 +6,13 @@ import pandas as pd
 from crmlab.contract import Basis, Result, Sentence, say, use
 from crmlab.contract.result import cell_text
 
+BASIS = Basis(7, "customers", date(2017, 1, 1), date(2017, 5, 7))
+
 
 @dataclass(frozen=True)
 class Small(Result):
     table: pd.DataFrame
-    basis: Basis = Basis(7, "customers", date(2017, 1, 1), date(2017, 5, 7))
+    basis: Basis = BASIS
 
     title = "A <b>title</b>"
     columns = {"name": ("Segment", ""), "customers": ("Customers", ",.0f"), "rate": ("Rate", ".1%")}  # noqa: RUF012

@@ -40,7 +40,7 @@ def test_dates_and_cycle_names_stay_text():
     ],
 )
 def test_what_is_not_plain_is_refused_with_its_line(text, says):
-    with pytest.raises(Refused, match="line 1|line 2") as refusal:
+    with pytest.raises(Refused, match=r"line 1|line 2") as refusal:
         strict_yaml.loads(text)
     assert says in str(refusal.value)
 

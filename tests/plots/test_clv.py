@@ -54,7 +54,7 @@ def test_tracking_draws_nothing_without_a_table():
 
 
 def test_the_distribution_marks_median_and_mean_and_says_them(ltv):
-    ax = plots.clv(ltv)
+    ax = plots.lifetime_value(ltv)
     median, mean = (line.get_xdata()[0] for line in ax.get_lines())
     assert median == pytest.approx(255)
     assert mean == pytest.approx(255)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import ibis
 
 from crmlab.base.orders import MONEY
+from crmlab.base.register import Data, trait
 from crmlab.base.rfm import RFMParams, scored
-from crmlab.base.traits import Data, trait
 from crmlab.contract import mark
 
 

@@ -42,7 +42,7 @@ def tracking(validation: Validation) -> Axes | None:
 
 
 @plot
-def clv(ltv: LifetimeValue | NoValue) -> Axes | None:
+def lifetime_value(ltv: LifetimeValue | NoValue) -> Axes | None:
     """Distribution of CLV over customers, up to its 99 % quantile; nothing where there is no CLV."""
     if isinstance(ltv, NoValue):
         return None

@@ -135,7 +135,7 @@ def profile(
     names
         Segment id → name.
     value
-        customer_id and clv, where the value model passed its gate.
+        customer_id and clv; without the column `clv` (its model failed the gate) no value is shown.
     tree
         The tree behind `membership`: the traits it uses are left out of the differences.
     """
@@ -151,7 +151,7 @@ def profile(
     for name in DESCRIBED:
         known = customers[name].astype("float64") if name in customers else pd.Series(np.nan, customers.index)
         table[name] = known.groupby(membership).median()
-    if value is not None:
+    if value is not None and "clv" in value:
         table = table.join(_mean_value(value, membership))
     table = table.rename_axis("segment").reset_index()
     table.insert(1, "name", [names.get(s, s) for s in table["segment"]])
