@@ -48,8 +48,6 @@ class Traits(Result):
     columns: ClassVar[dict[str, tuple[str, str]]] = {
         "name": ("trait", ""),
         "meaning": ("meaning", "word"),
-        "source": ("table", ""),
-        "kind": ("kind", "word"),
         "known": ("customers with a value", ",.0f"),
         "missing": ("missing", ".1%"),
         "typical": ("median, or share of the most frequent", ",.4g"),

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from crmlab.contract import Sentence, localise, say
+from crmlab.contract.result import FEWEST
 from crmlab.plots.frame import PALETTE, axes, finish, plot
 from crmlab.reanalysis.homogeneity import (
     HETEROGENEOUS,
@@ -68,18 +69,20 @@ def spread(homogeneity: Homogeneity) -> Axes:
 @plot
 def response_by_segment(between: Between) -> Axes:
     """Response rate of each segment with its interval, and the rate over all."""
-    table = between.table
+    few = between.table["responses"].between(1, FEWEST - 1)
+    table = between.table[~few]
     ax = axes("Response by segment", between.basis, height=_height(len(table)))
     at = np.arange(len(table))
     rate, low, high = (table[c].to_numpy(dtype=float) for c in ("rate", "low", "high"))
     ax.errorbar(rate, at, xerr=[np.maximum(rate - low, 0), np.maximum(high - rate, 0)], fmt="o", color=PALETTE[0], lw=2)
-    overall = table["responses"].sum() / table["contacts"].sum() if len(table) else float("nan")
+    everybody = between.table[["responses", "contacts"]].sum()
+    overall = everybody["responses"] / everybody["contacts"] if everybody["contacts"] else float("nan")
     if np.isfinite(overall):
         ax.axvline(overall, color="#888", lw=1, ls=":")
     _segments(ax, table["name"])
     ax.set_xlim(left=0)
     if table.empty:
-        return finish(ax, alt=Sentence("No segment was contacted."), x="response rate", percent="x")
+        return finish(ax, alt=Sentence("No segment has enough answers to be drawn."), x="response rate", percent="x")
     best, least = table.loc[table["rate"].idxmax()], table.loc[table["rate"].idxmin()]
     alt = Sentence(
         "Response rates of {n} segments with intervals: from {low:.1%} in {least} to {high:.1%} in {most}; "
@@ -93,7 +96,12 @@ def response_by_segment(between: Between) -> Axes:
             "overall": overall,
         },
     )
-    return finish(ax, alt=alt, x="response rate", percent="x")
+    return finish(
+        ax,
+        alt=alt,
+        x="response rate; segments of one to four responses are not drawn" if few.any() else "response rate",
+        percent="x",
+    )
 
 
 @plot

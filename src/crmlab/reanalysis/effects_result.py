@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from crmlab.contract import Basis, Result, Sentence, mark, say
+from crmlab.contract.result import FEWEST
 from crmlab.reanalysis.params import EffectParams
 
 ALL = "all"
@@ -102,6 +103,13 @@ class Differing(Result):
         ]
 
 
+def _few(wide: pd.DataFrame, arm: str) -> pd.Series:
+    """Segments in whose arm 1 to 4 people responded: their rates would tell who."""
+    if f"{arm}_mean" not in wide:
+        return pd.Series(False, index=wide.index)
+    return (wide[f"{arm}_mean"] * wide[arm]).round().between(1, FEWEST - 1)
+
+
 @dataclass(frozen=True)
 class Effects(Result):
     """Uplift by segment and overall.
@@ -160,6 +168,8 @@ class Effects(Result):
                     for column in ("name", "treated", "control"):
                         wide[column] = part[column] if column not in wide else wide[column].combine_first(part[column])
             wide[["uplift", "low", "high", "mde"]] *= 100
+        few = _few(wide, "treated") | _few(wide, "control")
+        wide.loc[few, [c for c in ("treated_mean", "control_mean") if c in wide]] = float("nan")
         everybody = wide.index == ALL
         wide = pd.concat([wide[~everybody], wide[everybody]])
         wide["name"] = [say("All customers") if s == ALL else n for s, n in zip(wide.index, wide["name"], strict=True)]
