@@ -1,6 +1,5 @@
 """What a loop notebook holds in its hand: one open cycle of a study."""
 
-import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,9 @@ from crmlab.contract import Basis, Params, Result, Sentence, mark, say, strict_y
 from crmlab.contract.result import FEWEST, frame_html
 from crmlab.data.reading import ReadingReport, reading_report
 from crmlab.plots.frame import show_in_jupyter
+from crmlab.segments.at_contact import at_contact
 from crmlab.segments.nodes import Tree
+from crmlab.segments.tree import leaves, names
 from crmlab.segments.written import from_yaml, to_yaml
 from crmlab.stage.context import Context, cut_of, study_key
 from crmlab.stage.folder import Published
@@ -166,42 +167,51 @@ class OpenCycle:
         return [campaign_id(self.protocol, self.params.study, self.cycle.cycle)]
 
     def answers(self, campaigns: list[str] | None = None) -> pd.DataFrame:
-        """How those contacted answered, with their segment in this cycle: one row a customer and campaign.
+        """How those contacted answered: one row a customer and campaign, in the segment they were in when contacted.
 
-        Whoever was not yet in the base at `as_of` has no segment, and is left out (`run.unplaced` counts them).
+        The tree is this cycle's; the traits are those of the day before each contact, so that nobody is put into a
+        segment by the answer that is then counted in it. Contacts sent before the data begin, and customers not in the
+        base at the time, have no segment and are left out (`run.unplaced` counts them).
 
         Parameters
         ----------
         campaigns
             Only these; by default all whose outcome window has closed by the last day this stage may see.
         """
-        found = responses(
-            self.tables, self.orders, window_days=self.cycle.window_days, through=self.through, campaigns=campaigns
-        )
-        found = found.assign(segment=found["customer_id"].map(self.membership))
-        return found[found["segment"].notna()].reset_index(drop=True)
+        placed = self._placed
+        chosen = placed if campaigns is None else placed[placed["campaign_id"].isin(campaigns)]
+        return chosen[chosen["segment"].notna()].reset_index(drop=True)
+
+    @cached_property
+    def _placed(self) -> pd.DataFrame:
+        """All answers so far, each with the segment at the time of contact, or none."""
+        days, at_hand = self.cycle.window_days, {self.as_of: self.membership}
+        found = responses(self.tables, self.orders, window_days=days, through=self.through)
+        segment = at_contact(self.tree, self.tables, found, params=self.params.traits, known=at_hand)
+        closes = found["sent_at"] + pd.to_timedelta(days - 1, unit="D")
+        return found.assign(segment=segment, closes=closes.astype("datetime64[s]"))
 
     @property
     def unplaced(self) -> Sentence:
-        """How many of this cycle's contacted customers were not in the base at `as_of`."""
-        contacts = self.tables.get("contacts")
-        if contacts is None or not self.campaigns:
-            return Sentence("Nobody was contacted in this cycle.")
-        mine = contacts.filter(contacts.campaign_id.isin(self.campaigns)).customer_id.to_pandas()
-        values = {"n": int((~mine.isin(self.membership.index)).sum()), "day": self.as_of}
+        """How many contacts so far are left out because their customer had no segment at the time."""
+        values = {"n": int(self._placed["segment"].isna().sum()), "of": len(self._placed)}
+        if not values["of"]:
+            return Sentence("Nobody has been contacted yet, or no outcome window has closed.")
         if not values["n"]:
-            return Sentence("Everybody in this cycle's campaigns was in the base on {day}.", values)
+            return Sentence("Everybody contacted so far was in the base at the time.")
         if values["n"] < FEWEST:
-            return Sentence(
-                "Fewer than five customers of this cycle's campaigns were not in the base on {day}: they are "
-                "left out of what follows.",
-                values,
-            )
+            return Sentence("Fewer than five contacts are left out: their customers were not in the base at the time.")
         return Sentence(
-            "{n:,} customers of this cycle's campaigns were not in the base on {day}: they have no segment and are "
-            "left out of what follows.",
+            "{n:,} of {of:,} contacts so far are left out: they were sent before the data begin, or to customers not "
+            "in the base at the time.",
             values,
         )
+
+    @property
+    def segment_names(self) -> dict[str, str]:
+        """Segment → name, of the segments there are: nodes that were split are none."""
+        called = names(self.tree)
+        return {segment: called[segment] for segment in leaves(self.tree)}
 
     def basis(self, n: int, what: str, design: str = "") -> Basis:
         """A basis over the days this stage may see."""
@@ -285,8 +295,8 @@ class OpenCycle:
 
 
 def _headline(result: Any) -> dict[str, str] | None:
-    sentences = result.sentences() if isinstance(result, Result) else []
-    return {"label": say(result.title), "text": str(sentences[0])} if sentences else None
+    sentence = result.headline() if isinstance(result, Result) else None
+    return {"label": say(result.title), "text": str(sentence)} if sentence else None
 
 
 def _membership(stage: Published) -> pd.Series:
@@ -308,8 +318,3 @@ def _frame(kept: Result | pd.DataFrame | pd.Series) -> pd.DataFrame:
 def _write_table(frame: pd.DataFrame, path: Path) -> None:
     frame.to_parquet(path, index=False, compression="zstd")
     path.chmod(0o600)
-
-
-def fingerprint(key: bytes) -> str:
-    """Eight digits by which a key can be recognised and not found."""
-    return hashlib.sha256(b"fingerprint" + key).hexdigest()[:8]

@@ -14,12 +14,13 @@ from typing import Any
 import nbformat
 
 from crmlab.contract import CrmlabError, GateFailed, Refused, strict_yaml
-from crmlab.cycle import CONTEXT, FINISHED, fingerprint
+from crmlab.cycle import CONTEXT, FINISHED
 from crmlab.execute import Stopped, in_kernel, in_process
 from crmlab.report.publish import write_index, write_page
 from crmlab.stage.context import (
     Context,
     cut_of,
+    fingerprint,
     identity_of,
     notebook_of,
     prepare,

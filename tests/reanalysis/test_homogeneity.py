@@ -1,8 +1,5 @@
 """Verdicts: each is reached on data made for it, in the stated order, and the sentences follow."""
 
-from dataclasses import replace
-from datetime import date
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,34 +92,6 @@ def test_one_contact_each_is_never_homogeneous_and_rarely_heterogeneous_where_al
     found = [v for i in range(25) for v in ask(np.full(600, 0.2), campaigns=1, seed=i).table["verdict"]]
     assert set(found) <= {UNDECIDED, HETEROGENEOUS}
     assert found.count(HETEROGENEOUS) <= 3
-
-
-@pytest.mark.parametrize(
-    ("as_of", "said"),
-    [
-        (None, None),
-        (date(2017, 5, 7), None),
-        (date(2017, 5, 8), "one earlier campaign"),
-        (date(2017, 5, 14), "one earlier campaign"),
-        (date(2017, 5, 28), "3 earlier campaigns"),
-    ],
-)
-def test_it_is_said_that_segments_come_partly_from_earlier_campaigns_where_they_do(as_of, said):
-    """Campaigns went out on 8, 15, 22 and 29 May."""
-    plain = traits(300, 1)
-    known = type(plain)(plain.table, replace(plain.basis, end=as_of), plain.catalogue)
-    result = ask(np.full(300, 0.15), campaigns=4, known=known)
-    assert ("Segments are today’s" in text(result)) == (said is not None)
-    assert said is None or f"formed partly from what people did during {said}: " in text(result)
-
-
-def test_contacts_of_people_without_a_segment_are_no_earlier_campaign():
-    plain = traits(300, 1)
-    known = type(plain)(plain.table, replace(plain.basis, end=date(2017, 5, 8)), plain.catalogue)
-    history = contacts(known, np.full(300, 0.15), 1, campaigns=2)
-    history.loc[history["campaign_id"] == "k0", "segment"] = None
-    result = homogeneity(history, history[history["campaign_id"] == "k1"], known, names=NAMES, seed=1, cycle="c")
-    assert result.earlier == 0
 
 
 def test_too_few_customers_are_not_analysed():

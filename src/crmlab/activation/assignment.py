@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from crmlab.activation.believed import UPLIFT
 from crmlab.activation.plan import Plan
 from crmlab.contract import Basis, Result, Sentence, mark
 from crmlab.trials.assignment import CONTROL, assign_arms
@@ -30,6 +31,7 @@ class Assignment(Result):
     alpha: float
     power: float
     mode: str = "live"
+    kind: str = UPLIFT
 
     title = "Contacted and withheld"
     note = (
@@ -44,6 +46,7 @@ class Assignment(Result):
         "planned": ("Share asked for", ".1%"),
         "share": ("Share withheld", ".1%"),
         "baseline": ("Response believed without contact", ".1%"),
+        "assumed": ("Response assumed in both arms: that when contacted", ".1%"),
         "mde": ("Smallest uplift found", "+.1%"),
     }
     people = ("chosen", "contacted", "control")
@@ -59,8 +62,8 @@ class Assignment(Result):
         return int((self.table["arm"] == CONTROL).sum())
 
     def shown(self) -> pd.DataFrame:
-        """One row a segment."""
-        return self.by_segment
+        """One row a segment; without a control group in the past, what stands in for its response is called so."""
+        return self.by_segment if self.kind == UPLIFT else self.by_segment.rename(columns={"baseline": "assumed"})
 
     def sentences(self) -> list[Sentence]:
         """What the comparison will be able to show, and what it will not."""
@@ -166,6 +169,7 @@ def assignment(
         alpha=alpha,
         power=power,
         mode=plan.mode,
+        kind=plan.kind,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from crmlab.activation.believed import PRIOR, UPLIFT
 from crmlab.contract import Basis, Result, Sentence
+from crmlab.contract.result import FEWEST
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,10 @@ class Plan(Result):
     def _left_out(self) -> list[Sentence]:
         if not self.unvalued:
             return []
+        if self.unvalued < FEWEST:
+            return [
+                Sentence("Fewer than five eligible customers have no value or no segment: they are not on the list.")
+            ]
         return [
             Sentence(
                 "{n:,} eligible customers have no value or no segment and cannot be ranked: they are not on the list.",

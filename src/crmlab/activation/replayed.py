@@ -93,9 +93,9 @@ class ReplayComparison(Result):
             values,
         )
         if share > chance + 1.96 * spread:
-            return [facts, Sentence("Both lists prefer the same kind of customer.")]
+            return [facts, Sentence("The two lists share more customers than chance would make them.")]
         if share < chance - 1.96 * spread:
-            return [facts, Sentence("The two lists prefer different customers.")]
+            return [facts, Sentence("The two lists share fewer customers than chance would make them.")]
         return [facts, Sentence("The two lists agree no more and no less than by chance.")]
 
     def _selection(self) -> Sentence:

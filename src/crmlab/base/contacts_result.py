@@ -52,14 +52,14 @@ class Contacts(Result):
         if withheld:
             return [
                 Sentence(
-                    "{contacted:,} customers were contacted and {withheld:,} were withheld; what each did in the "
+                    "{contacted:,} contacts were made and {withheld:,} withheld; what each customer did in the "
                     "{days} days from the day of contact counts.",
                     values,
                 )
             ]
         return [
             Sentence(
-                "{contacted:,} customers were contacted and nobody was withheld; what each did in the {days} days "
+                "{contacted:,} contacts were made and nobody was withheld; what each customer did in the {days} days "
                 "from the day of contact counts.",
                 values,
             )

@@ -93,6 +93,10 @@ class LifetimeValue(Result):
         """Who leaves, what the base is worth, who carries it, and where the models' assumptions are strained."""
         return [*leaving(self.table), *self._worth(), *self._assumptions()]
 
+    def headline(self) -> Sentence:
+        """What the base is worth."""
+        return self._worth()[0]
+
     def _worth(self) -> list[Sentence]:
         total, low, high = self.total()
         groups = self.shown()

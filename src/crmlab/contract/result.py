@@ -71,6 +71,10 @@ class Result:
         """What the numbers allow to be said."""
         return []
 
+    def headline(self) -> Sentence | None:
+        """The one sentence an index shows: the first, unless a subclass knows better."""
+        return next(iter(self.sentences()), None)
+
     def _repr_html_(self) -> str:
         parts = [f"<h4>{escape(say(self.title))}</h4>"] if self.title else []
         parts.append(frame_html(self.shown(), self.columns, people=self.people))
@@ -88,14 +92,18 @@ def frame_html(
     shown = {c: spec for c, spec in columns.items() if c in frame.columns}
     head = "".join(f"<th>{escape(say(heading))}</th>" for heading, _ in shown.values())
     rows = []
-    for record in frame.head(MOST_ROWS).to_dict("records"):
-        hidden = any(_few(record.get(c)) for c in people)
+    records = frame.head(MOST_ROWS).to_dict("records")
+    lonely = {c: _next_smallest(records, c) for c in people}
+    for place, record in enumerate(records):
+        hidden = any(_few(record.get(c)) or lonely[c] == place for c in people)
         cells = []
         for column, (_, spec) in shown.items():
             value = record[column]
             if column in people and _few(value):
                 text = f"< {FEWEST}"
-            elif hidden and isinstance(value, (int, float)) and spec not in ("", "word"):
+            elif lonely.get(column) == place or (
+                hidden and isinstance(value, (int, float)) and spec not in ("", "word")
+            ):
                 text = "·"
             else:
                 text = cell_text(value, spec)
@@ -109,6 +117,14 @@ def frame_html(
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}'
     )
+
+
+def _next_smallest(records: list[dict[str, Any]], column: str) -> int | None:
+    """Where one count alone is hidden, the row to hide with it: the total less the others would tell it."""
+    counts = [(r[column], i) for i, r in enumerate(records) if isinstance(r.get(column), (int, float))]
+    few = [i for n, i in counts if _few(n)]
+    others = sorted((n, i) for n, i in counts if n >= FEWEST)
+    return others[0][1] if len(few) == 1 and len(others) > 1 else None
 
 
 def cell_text(value: Any, spec: str) -> str:

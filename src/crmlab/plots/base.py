@@ -12,7 +12,7 @@ from crmlab.base.rfm import RFM
 from crmlab.base.summary import Summary
 from crmlab.contract import Sentence, localise, say
 from crmlab.contract.result import FEWEST
-from crmlab.plots.frame import PALETTE, axes, finish, plot
+from crmlab.plots.frame import PALETTE, axes, finish, label, plot
 
 MOST_LINES = 8
 """More curves than this cannot be told apart."""
@@ -99,7 +99,7 @@ def ipt(result: IPT, *, by: Literal["segment"] | None = None) -> Axes:
         curve = result.curve[result.curve["segment"] == row["segment"]]
         days = np.r_[0, curve["days"]]
         ended = 1 - np.r_[1, curve["waiting"]]
-        name = say("all customers") if row["segment"] == ALL else row["name"]
+        name = say("all customers") if row["segment"] == ALL else label(row["name"], 24)
         ax.step(days, ended, where="post", color=PALETTE[place], label=name)
         if curve["low"].notna().any():
             low, high = 1 - np.r_[1, curve["high"]], 1 - np.r_[1, curve["low"]]
@@ -111,7 +111,7 @@ def ipt(result: IPT, *, by: Literal["segment"] | None = None) -> Axes:
     if parts.empty or parts["median"].isna().all():
         alt = Sentence("Curves of gaps ended by days waited; none reaches one half.")
         return finish(ax, alt=alt, x="days since the last purchase", y="gaps ended, 90 % band", percent="y")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
     known = parts.dropna(subset=["median"]).sort_values(["median", "segment"])
     fast, slow = known.iloc[0], known.iloc[-1]
     if len(known) == 1:

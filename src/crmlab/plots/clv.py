@@ -8,7 +8,7 @@ from crmlab.clv.validate import Validation
 from crmlab.clv.value import LifetimeValue, NoValue
 from crmlab.contract import Sentence, say
 from crmlab.contract.result import FEWEST
-from crmlab.plots.frame import PALETTE, axes, finish, plot
+from crmlab.plots.frame import PALETTE, axes, finish, label, plot
 
 
 @plot
@@ -79,11 +79,11 @@ def segment_value(value: SegmentValue | NoValue) -> Axes | None:
     table = value.table[value.table["customers"] >= FEWEST].sort_values("clv", kind="stable")
     if table.empty:
         return None
-    ax = axes("Mean customer lifetime value by segment", value.basis, height=1.4 + 0.32 * len(table))
+    ax = axes("Mean customer lifetime value by segment", value.basis, height=1.4 + 0.42 * len(table))
     where = np.arange(len(table))
     errors = np.abs(table[["low", "high"]].to_numpy().T - table["clv"].to_numpy())
     ax.errorbar(table["clv"], where, xerr=errors, fmt="o", color=PALETTE[0], capsize=3)
-    ax.set_yticks(where, table["name"])
+    ax.set_yticks(where, [label(n) for n in table["name"]])
     ax.set_xlim(left=0)
     first, last = table.iloc[-1], table.iloc[0]
     alt = Sentence(

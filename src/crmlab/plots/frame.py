@@ -1,6 +1,7 @@
 """The frame of every picture: size, source line, alt text, and how Jupyter shows it."""
 
 import io
+import textwrap
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,11 @@ def axes(title: Sentence | str, basis: Basis, *, width: float = 7.2, height: flo
     ax.set_title(str(title) if isinstance(title, Sentence) else say(title), loc="left", fontweight="bold")
     ax.figure.supxlabel(str(basis), x=0.01, ha="left", fontsize=7, color="#666")
     return ax
+
+
+def label(name: str, width: int = 26) -> str:
+    """A segment's name on as many short lines as it takes."""
+    return textwrap.fill(name, width, break_on_hyphens=False)
 
 
 def finish(ax: Axes, *, alt: Sentence, x: str = "", y: str = "", percent: str = "", thousands: str = "") -> Axes:

@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from crmlab.contract import Sentence, localise, say
 from crmlab.contract.result import FEWEST
-from crmlab.plots.frame import PALETTE, axes, finish, plot
+from crmlab.plots.frame import PALETTE, axes, finish, label, plot
 from crmlab.reanalysis.homogeneity import (
     HETEROGENEOUS,
     HOMOGENEOUS,
@@ -26,9 +26,6 @@ COLOURS = {
     NOT_IDENTIFIABLE: PALETTE[7],
 }
 """Verdict → colour."""
-
-NUMBERED = 26
-"""Names longer than this are cut on an axis."""
 
 
 @plot
@@ -115,7 +112,7 @@ def splits(refinement: Refinement) -> Axes:
         ax.plot([row.difference_find], [at - 0.15], "o", mfc="white", mec=colour, ms=6)
         ax.plot([row.low, row.high], [at + 0.15] * 2, color=colour, lw=2.5, solid_capstyle="butt")
         ax.plot([row.difference], [at + 0.15], "o", color=colour, ms=6)
-    _segments(ax, [f"{_short(n)}\n{r}" for n, r in zip(table["name"], table["rule"], strict=True)], cut=False)
+    _segments(ax, [f"{label(n, 34)}\n{r}" for n, r in zip(table["name"], table["rule"], strict=True)], cut=False)
     if table.empty:
         ax.text(0.5, 0.5, say("No split was proposed."), transform=ax.transAxes, ha="center", va="center")
         return finish(ax, alt=Sentence("No split was proposed."), x="difference across the split")
@@ -150,12 +147,8 @@ def _height(rows: int) -> float:
     return 1.5 + 0.42 * max(rows, 2)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= NUMBERED else name[: NUMBERED - 1] + "…"
-
-
 def _segments(ax: Axes, names: list[str], *, cut: bool = True) -> None:
     """Segments down the y axis, the first on top."""
-    ax.set_yticks(range(len(names)), [_short(n) if cut else n for n in names])
+    ax.set_yticks(range(len(names)), [label(n, 30) if cut else n for n in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from crmlab.contract import Sentence, localise, say
 from crmlab.contract.result import FEWEST
-from crmlab.plots.frame import PALETTE, axes, finish, plot
+from crmlab.plots.frame import PALETTE, axes, finish, label, plot
 from crmlab.segments.movement import Movement
 from crmlab.segments.profile import Profile, compared
 
@@ -23,7 +23,7 @@ def profile(result: Profile) -> Axes:
 
     Only differences whose 90 % interval excludes zero carry their number.
     """
-    segments = result.table.head(SEGMENTS)
+    segments = result.table[result.table["customers"] >= FEWEST].head(SEGMENTS)
     known = result.differences.dropna(subset=["difference"])
     known = known[known["segment"].isin(segments["segment"])]
     if known.empty:
@@ -48,13 +48,13 @@ def profile(result: Profile) -> Axes:
     told = known.assign(told=told).pivot(index="row", columns="segment", values="told").reindex_like(grid)
     labels = told.map(lambda d: "" if np.isnan(d) else localise(f"{d:+.1f}")).to_numpy()
     sns.heatmap(
-        grid.set_axis(segments["name"], axis=1),
+        grid.set_axis([label(n) for n in segments["name"]], axis=1),
         ax=ax, cmap="RdBu_r", center=0, vmin=-limit, vmax=limit, annot=labels, fmt="", annot_kws={"size": 7},
         linewidths=0.5, cbar_kws={"label": say("standard deviations from all customers"), "extend": "both"},
     )  # fmt: skip
     ax.tick_params(axis="x", rotation=40)
-    for label in ax.get_xticklabels():
-        label.set_ha("right")
+    for tick in ax.get_xticklabels():
+        tick.set_ha("right")
     top = known.loc[known["difference"].abs().round(9).idxmax()]
     names = dict(zip(segments["segment"], segments["name"], strict=True))
     alt = Sentence(
@@ -80,7 +80,7 @@ def sizes(result: Profile) -> Axes:
     place = np.arange(len(table))
     ax.barh(place - 0.2, table["share"], height=0.38, color=PALETTE[0], label=say("share of customers"))
     ax.barh(place + 0.2, table["spend_share"].fillna(0), height=0.38, color=PALETTE[1], label=say("share of spend"))
-    ax.set_yticks(place, table["name"])
+    ax.set_yticks(place, [label(n) for n in table["name"]])
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.legend(frameon=False, loc="lower right")
@@ -114,8 +114,8 @@ def movement(result: Movement) -> Axes:
     labels = grid.map(lambda s: "" if np.isnan(s) else localise(f"{s:.0%}")).to_numpy()
     sns.heatmap(grid, ax=ax, cmap="Blues", vmin=0, vmax=1, annot=labels, fmt="", cbar=False, linewidths=0.5)
     ax.tick_params(axis="x", rotation=40)
-    for label in ax.get_xticklabels():
-        label.set_ha("right")
+    for tick in ax.get_xticklabels():
+        tick.set_ha("right")
     alt = Sentence(
         "Table of shares of {rows} former segments by {columns} present ones; {stay:.0%} of the customers stayed.",
         {"rows": len(grid), "columns": grid.shape[1], "stay": result.stay[0]},

@@ -1,7 +1,6 @@
 """Are people of one segment alike in how they respond: one verdict a segment."""
 
 from collections.abc import Mapping
-from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -73,7 +72,7 @@ def homogeneity(
     current
         The same, this cycle's campaigns.
     traits
-        Traits of before this cycle's contacts; the last day of their basis says which campaigns came before it.
+        Traits of before this cycle's contacts.
     names
         Segment → name.
     outcome
@@ -107,15 +106,7 @@ def homogeneity(
     basis = Basis(
         int(known["customer_id"].nunique()), mark("customers contacted"), *period(known), design=DESIGNS[design]
     )
-    return Homogeneity(table, basis, params, outcome, _earlier(history, traits.basis.end))
-
-
-def _earlier(history: pd.DataFrame, as_of: date | None) -> int:
-    """Campaigns sent no later than the last day of the traits, so that what people did then may be in their traits."""
-    if as_of is None:
-        return 0
-    before = (history["sent_at"] <= pd.Timestamp(as_of)) & history["segment"].notna()
-    return int(history.loc[before, "campaign_id"].nunique())
+    return Homogeneity(table, basis, params, outcome)
 
 
 COLUMNS = {
@@ -213,7 +204,8 @@ def _visible(
 ) -> dict[str, object]:
     """The test of known traits and, where `split`, the spread across a split measured on the other half."""
     people = customer_scores(current, outcome)
-    if len(people) < params.min_customers:
+    answers = min(current[outcome].sum(), (1 - current[outcome]).sum())
+    if len(people) < params.min_customers or answers < params.min_answers:
         return {}
     table = aligned(traits.table, people.index)
     found = candidates(table, traits.catalogue)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crmlab.contract import Basis, Result, Sentence, mark
+from crmlab.contract.result import FEWEST
 from crmlab.reanalysis.params import HomogeneityParams
 from crmlab.reanalysis.verdicts import HETEROGENEOUS, HOMOGENEOUS, NOT_IDENTIFIABLE, TRACE, UNDECIDED, VERDICTS
 
@@ -20,15 +21,12 @@ class Homogeneity(Result):
         segment, name, mde, customers, contacts, campaigns, rate, spread, low, high, tolerance, pair_z, p_pair, q_pair,
         customers_now, best_trait, best_missing, p_traits, q_traits, rests_on, verdict. `mde` is the smallest spread
         that would have been found with 80 % power; q are p adjusted over segments [Benjamini & Hochberg 1995].
-    earlier
-        Campaigns whose contacts began no later than the last day that today's segments were formed from.
     """
 
     table: pd.DataFrame
     basis: Basis
     params: HomogeneityParams
     outcome: str
-    earlier: int = 0
 
     title: ClassVar[str] = mark("Are people of one segment alike?")
     note: ClassVar[str] = mark(
@@ -38,6 +36,7 @@ class Homogeneity(Result):
     )
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
         "name": (mark("segment"), ""),
+        "verdict": (mark("verdict"), "word"),
         "mde": (mark("smallest spread it could find"), ".3f"),
         "customers": (mark("customers"), ",.0f"),
         "contacts": (mark("contacts"), ",.0f"),
@@ -52,7 +51,6 @@ class Homogeneity(Result):
         "best_trait": (mark("strongest trait"), ""),
         "q_traits": (mark("p of the traits"), ".2g"),
         "rests_on": (mark("rests on"), "word"),
-        "verdict": (mark("verdict"), "word"),
     }
     people: ClassVar[tuple[str, ...]] = ("customers",)
 
@@ -62,7 +60,10 @@ class Homogeneity(Result):
             str(Sentence("{trait} unknown", {"trait": trait})) if missing else trait
             for trait, missing in zip(self.table["best_trait"], self.table["best_missing"], strict=True)
         ]
-        return self.table.assign(best_trait=pd.Series(said, index=self.table.index, dtype=object))
+        few = (self.table["rate"] * self.table["contacts"]).round().between(1, FEWEST - 1)
+        return self.table.assign(
+            best_trait=pd.Series(said, index=self.table.index, dtype=object), rate=self.table["rate"].mask(few)
+        )
 
     def of(self, verdict: str) -> pd.DataFrame:
         """The rows of one verdict."""
@@ -72,7 +73,7 @@ class Homogeneity(Result):
         """The minimum detectable effect first, then what was found and what was not."""
         if self.table.empty:
             return [Sentence("No segment was contacted: whether people are alike cannot be said.", {}, "warn")]
-        told = [*self._detectable(), *self._found(), *self._formed()]
+        told = [*self._detectable(), *self._found()]
         told += [
             Sentence(
                 "Inside {name}, response goes with {trait} (p = {p:.2g} over traits and segments).",
@@ -131,26 +132,10 @@ class Homogeneity(Result):
         if count[NOT_IDENTIFIABLE]:
             text = mark(
                 "In {names} the question cannot be answered: it takes two contacts a person, or traits, and enough "
-                "customers."
+                "customers and answers."
             )
             told.append(Sentence(text, {"names": listed[NOT_IDENTIFIABLE]}, "warn"))
         return told
-
-    def _formed(self) -> list[Sentence]:
-        """That behaviour during earlier campaigns has a part in who is in which segment."""
-        if self.earlier == 0:
-            return []
-        if self.earlier == 1:
-            text = mark(
-                "Segments are today’s, formed partly from what people did during one earlier campaign: the response "
-                "rates and the spread over it are described within today’s segments."
-            )
-        else:
-            text = mark(
-                "Segments are today’s, formed partly from what people did during {n} earlier campaigns: the response "
-                "rates and the spread over them are described within today’s segments."
-            )
-        return [Sentence(text, {"n": self.earlier})]
 
     def verdicts(self) -> list[dict[str, object]]:
         """The verdicts as plain values, numbers to six digits, missing ones None."""

@@ -93,10 +93,10 @@ def in_force(contacts: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
 
 
 def period(contacts: pd.DataFrame) -> tuple:
-    """First and last day of contact; None without contacts."""
+    """First day of contact and last day of the outcome windows; None without contacts."""
     if contacts.empty:
         return None, None
-    return contacts["sent_at"].min().date(), contacts["sent_at"].max().date()
+    return contacts["sent_at"].min().date(), contacts["closes" if "closes" in contacts else "sent_at"].max().date()
 
 
 def _row(part: pd.DataFrame, segment: str, names: Mapping[str, str], interval: float) -> dict[str, object]:

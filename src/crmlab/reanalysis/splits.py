@@ -205,7 +205,8 @@ def sides(conditions: Sequence[Condition], table: pd.DataFrame) -> tuple[NDArray
 def difference(met: Array, rest: Array, *, interval: float, upwards: bool) -> Difference:
     """Mean of `met` minus mean of `rest`.
 
-    Answers of 0 and 1: Newcombe's interval [Newcombe 1998, method 10] and the pooled z test. Other scores: Welch.
+    Answers of 0 and 1: Newcombe's interval [Newcombe 1998, method 10] and Fisher's exact test, for a side may hold few
+    answers. Other scores: Welch.
     """
     n1, n2 = len(met), len(rest)
     if min(n1, n2) < 2:
@@ -213,13 +214,11 @@ def difference(met: Array, rest: Array, *, interval: float, upwards: bool) -> Di
     value = float(met.mean() - rest.mean())
     both = np.concatenate([met, rest])
     if np.isin(both, (0.0, 1.0)).all():
-        pooled = both.mean()
-        se = np.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
         low, high = confint_proportions_2indep(
             met.sum(), n1, rest.sum(), n2, method="newcomb", compare="diff", alpha=1 - interval
         )
-        z = value / se if se > 0 else 0.0
-        p = stats.norm.sf(z if upwards else -z)
+        answers = [[met.sum(), n1 - met.sum()], [rest.sum(), n2 - rest.sum()]]
+        p = stats.fisher_exact(answers, alternative="greater" if upwards else "less").pvalue
         return Difference(value, float(low), float(high), float(p), n1 + n2)
     v1, v2 = met.var(ddof=1) / n1, rest.var(ddof=1) / n2
     if v1 + v2 == 0:

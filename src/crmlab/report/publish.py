@@ -81,7 +81,7 @@ def _stage(study_folder: Path, cycle: Cycle, stage: str, outcome: Any) -> dict[s
         "due_on": str(outcome.due_on) if outcome and outcome.due_on else None,
         "message": (failed or {}).get("message") or (outcome.message if outcome and not there else ""),
         "figures": there.manifest["main"] if there else [],
-        "changes": there.manifest["changes"] if there else [],
+        "changes": there.manifest["changes"] if there and stage == "analysis" else [],
         "revision": there.revision if there else 1,
     }
 

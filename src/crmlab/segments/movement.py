@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from crmlab.contract import Basis, Result, Sentence, generator, mark
+from crmlab.contract import Basis, Result, Sentence, generator, mark, say
+from crmlab.contract.result import FEWEST
 from crmlab.segments.nodes import Tree
 
 DRAWS = 1_000
@@ -52,6 +53,11 @@ class Movement(Result):
         "low": ("90 % from", ".1%"),
         "high": ("to", ".1%"),
     }
+
+    def shown(self) -> pd.DataFrame:
+        """One row a move; of each former segment, moves of few people and the next smallest stand together."""
+        rows = [_together(part) for _, part in self.table.groupby("before", sort=False)]
+        return pd.concat(rows, ignore_index=True) if rows else self.table
 
     def sentences(self) -> list[Sentence]:
         """How many stay, how much better than chance that is, and whether the sizes hold."""
@@ -145,6 +151,24 @@ def _table(counts: np.ndarray, ids: list[str], names: Mapping[str, str]) -> pd.D
         rows.append((*labels, int(counts[i, j]), share, low, high))
     columns = ["before", "before_name", "after", "after_name", "customers", "share", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _together(part: pd.DataFrame) -> pd.DataFrame:
+    """The moves out of one segment; those below 3 % of it or of fewer than five people stand in one row."""
+    whole = part["customers"].sum()
+    ordered = part.sort_values(["customers", "after"], ascending=[False, True], kind="stable")
+    keep = (ordered["customers"] >= FEWEST) & (ordered["share"] >= 0.03)
+    if keep.all():
+        return ordered
+    kept = ordered[keep]
+    if ordered.loc[~keep, "customers"].sum() < FEWEST:
+        kept = kept.iloc[:-1]
+    count = int(whole - kept["customers"].sum())
+    share, low, high = _share(count, int(whole))
+    first = ordered.iloc[0]
+    rest = {"before": first["before"], "before_name": first["before_name"], "after": "", "after_name": say("elsewhere")}
+    rest |= {"customers": count, "share": share, "low": low, "high": high}
+    return pd.concat([kept, pd.DataFrame([rest])], ignore_index=True)
 
 
 def _share(count: int, n: int) -> tuple[float, float, float]:

@@ -154,3 +154,8 @@ def study_key(study: Study) -> bytes:
         os.fsync(handle)
         os.close(handle)
     return bytes.fromhex(path.read_text().strip())
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight digits by which a key can be recognised and not found."""
+    return hashlib.sha256(b"fingerprint" + key).hexdigest()[:8]

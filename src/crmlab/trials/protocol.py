@@ -24,7 +24,7 @@ class ProtocolParams(Params):
     primary: Kind | None = None
     """level: are customers of a segment alike in the outcome; effect: in what contact changes. Default: effect where
     contact is left to chance, level otherwise."""
-    secondary: tuple[Outcome, ...] = ("spend",)
+    secondary: tuple[Outcome, ...] = ()
     """Outcomes that are reported, and do not decide."""
     tolerance: float = Field(default=0.05, gt=0, le=1)
     """Standard deviation of true rates (or effects) within a segment that makes no practical difference, absolute."""
