@@ -8,6 +8,8 @@ TOOLS := .tools
 UV := $(TOOLS)/uv/bin/uv
 STAMP := .venv/.installed
 STUDY ?= params/complete_journey.yaml
+# uv brings its own certificates; behind a proxy with its own authority only the system's will do, as for pip.
+export UV_SYSTEM_CERTS := 1
 # Byte code must be written: without it every kernel pays seconds to import pymc.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH

@@ -130,6 +130,22 @@ def test_a_changed_parameter_is_refused_by_name_until_a_revision_is_asked_for(wo
     assert (tmp_path / "reports/world/first/2_activation.r2/manifest.json").is_file()
 
 
+def test_a_cycle_waits_for_the_one_it_starts_from(tmp_path):
+    path = params_file(tmp_path)
+    (done,) = run(path, cycle="second", through="analysis")
+    assert done.exit_code == 2
+    assert "builds on the re-analysis of first" in done.message
+    assert not (tmp_path / "reports/world/second/1_analysis").exists()
+
+
+def test_an_unknown_campaign_is_refused_naming_those_there_are(tmp_path):
+    path = params_file(tmp_path, cycles=[{"cycle": "a", "as_of": "2023-08-13", "campaigns": ["s99"]}])
+    (done,) = run(path)
+    assert done.exit_code == 2
+    assert "no campaign 's99'" in done.message
+    assert "s01" in done.message
+
+
 def test_what_is_due_is_decided_by_the_day(tmp_path):
     path = params_file(tmp_path)
     done = run(path, today=date(2023, 8, 13))
@@ -241,4 +257,5 @@ def test_published_notebooks_carry_no_path_or_clock(by_kernel):
     for path in reports.rglob("[123]_*/notebook.ipynb"):
         text = path.read_text()
         assert str(reports) not in text
+        assert " at 0x" not in text
         assert "start_time" not in text

@@ -69,6 +69,21 @@ def test_an_extension_that_cannot_be_is_refused(tmp_path, text, says):
     assert says in faults(tmp_path / "params" / "self.yaml")
 
 
+@pytest.mark.parametrize(("cycles", "says"), [
+    ([{"cycle": 2017, "as_of": "2023-08-13"}], "cycles.0.cycle"),
+    ([{"cycle": "a", "as_of": "13.08.2023"}], "cycles.0.as_of"),
+    ([{"cycle": "inputs", "as_of": "2023-08-13"}], "name of a folder of the study"),
+    ([{"cycle": "a", "as_of": "9999-12-31"}], "outside 1900 to 2199"),
+    ({"every": "month", "first": "2023-05-01", "last": "2023-01-01"}, "no cycle is left"),
+    ({"every": "fortnight", "first": "2023-05-01"}, "cycles.every"),
+    ("monthly", "cycles"),
+])  # fmt: skip
+def test_a_calendar_that_cannot_be_is_refused_with_one_fault(tmp_path, cycles, says):
+    said = faults(params_file(tmp_path, cycles=cycles))
+    assert says in said
+    assert "2 faults" not in said
+
+
 def test_an_unknown_cycle_is_refused_naming_those_there_are(tmp_path):
     study = load_study(params_file(tmp_path)).study
     with pytest.raises(Refused, match="no cycle 'secnd'; did you mean 'second'"):

@@ -11,16 +11,17 @@ import pandas as pd
 from crmlab.base.orders import orders
 from crmlab.base.responses import responses
 from crmlab.base.traits import Traits
-from crmlab.contract import Basis, Params, Result, Sentence, mark, say, strict_yaml, use
+from crmlab.contract import Basis, Params, Sentence, mark, use
 from crmlab.contract.result import FEWEST, frame_html
 from crmlab.data.reading import ReadingReport, reading_report
 from crmlab.plots.frame import show_in_jupyter
 from crmlab.segments.at_contact import at_contact
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import leaves, names
-from crmlab.segments.written import from_yaml, to_yaml
+from crmlab.segments.written import from_yaml
 from crmlab.stage.context import Context, cut_of, study_key
 from crmlab.stage.folder import Published
+from crmlab.stage.handover import as_yaml, frame_of, headline, write_table
 from crmlab.stage.heading import header
 from crmlab.stage.inputs import Store, connect, digest_of
 from crmlab.study import FIXED, StudyFile
@@ -47,6 +48,7 @@ class OpenCycle:
         """The last day analysis and activation may see."""
         self.seed = file.study.seed
         self.key = study_key(file.study)
+        """The key of the random assignment."""
         self._file = file
         self._context = context
         self._con = connect()
@@ -258,7 +260,7 @@ class OpenCycle:
         self._kept |= results
         if self._context.staging:
             for name, result in results.items():
-                _write_table(_frame(result), Path(self._context.staging) / "tables" / f"{name}.parquet")
+                write_table(frame_of(result), Path(self._context.staging) / "tables" / f"{name}.parquet")
 
     def finish(self, *, main: tuple[str, ...] = (), files: dict[str, Any] | None = None) -> Sentence:
         """Hand over what was kept: the token without which the stage counts as failed.
@@ -274,15 +276,18 @@ class OpenCycle:
             return Sentence("Nothing was published: only `crmlab run` publishes.")
         staging = Path(self._context.staging)
         for name, value in (files or {}).items():
-            (staging / name).write_text(_as_yaml(value), encoding="utf-8")
+            (staging / name).write_text(as_yaml(value), encoding="utf-8")
         written = sorted(p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file())
         token = {
-            "main": [line for name in main if (line := _headline(self._kept[name]))],
+            "main": [line for name in main if (line := headline(self._kept[name]))],
             "changes": [str(s) for s in self._kept["changes"].sentences()] if "changes" in self._kept else [],
             "files": {name: digest_of(staging / name) for name in written},
         }
         (staging / FINISHED).write_text(json.dumps(token, ensure_ascii=False), encoding="utf-8")
         return Sentence("All results of this stage were handed over.")
+
+    def __repr__(self) -> str:
+        return f"OpenCycle({self.params.study}, {self.cycle.cycle}, {self.stage})"
 
     def _repr_html_(self) -> str:
         # The page's band says the same, so there this is hidden by its class.
@@ -294,27 +299,5 @@ class OpenCycle:
         return header(self._file, self.cycle.cycle, self.stage)
 
 
-def _headline(result: Any) -> dict[str, str] | None:
-    sentence = result.headline() if isinstance(result, Result) else None
-    return {"label": say(result.title), "text": str(sentence)} if sentence else None
-
-
 def _membership(stage: Published) -> pd.Series:
     return stage.table("membership").set_index("customer_id")["segment"]
-
-
-def _as_yaml(value: Any) -> str:
-    if isinstance(value, Tree):
-        return to_yaml(value)
-    return value.to_yaml() if isinstance(value, Protocol) else strict_yaml.dump(value)
-
-
-def _frame(kept: Result | pd.DataFrame | pd.Series) -> pd.DataFrame:
-    """What is published of a kept value: a result's table; of a series, its index as a column."""
-    kept = kept.table if isinstance(kept, Result) else kept
-    return kept.reset_index() if isinstance(kept, pd.Series) else kept
-
-
-def _write_table(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_parquet(path, index=False, compression="zstd")
-    path.chmod(0o600)

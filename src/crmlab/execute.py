@@ -78,6 +78,7 @@ def in_kernel(
             progress_bar=False,
             log_output=False,
             kernel_manager_class=Local,
+            extra_arguments=["--log-level=CRITICAL"],
         )
     except PapermillExecutionError as error:
         raise Stopped(_said(error), _code(error), _plain(Watched.kept.nb)) from None

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,12 +78,13 @@ def run_study(path: Path | str, asked: Asked, *, tell: Callable[..., None] = lam
     Returns
     -------
     list of Done
-        What became of each stage, in order. A stage that failed stops its own cycle, not the others.
+        What became of each stage, in order. A stage that failed stops its own cycle.
     """
     file = load_study(path)
-    cycles = [file.study.cycle_named(asked.cycle)] if asked.cycle else list(file.study.calendar(asked.today))
+    named = asked.cycle is not None
+    cycles = [file.study.cycle_named(asked.cycle)] if named else list(file.study.calendar(asked.today))
     study_folder = file.reports / file.study.study
-    with lock(study_folder):
+    with _nothing_new_on_refusal(study_folder), lock(study_folder):
         _sweep(study_folder)
         store = Store(study_folder / "inputs")
         outcomes: list[Done] = []
@@ -134,7 +136,7 @@ def _stage(
             _forget_failure(study_folder, cycle, stage)
             return Done(cycle.cycle, stage, "unchanged", "published already; nothing to do")
         if not asked.revise:
-            return _left(cycle, stage, differing, only_upkeep=set(differing) <= UPKEEP and not asked.cycle)
+            return _left(cycle, stage, differing, only_upkeep=set(differing) <= UPKEEP and asked.cycle is None)
         revision = there.revision + 1
     final = place(study_folder, cycle.cycle, NAMES[stage], revision=revision)
     with staging(final) as staged:
@@ -166,8 +168,10 @@ def _execute(
     Context(**{**context.__dict__, "staging": str(staged)}).to_file(handed)
     where = os.path.relpath(file.path, file.reports.parent)
     source, heard = notebook_of(stage), partial(tell, cycle.cycle, stage)
+    # Start-up files of the user's own IPython are no part of a study.
+    profile = tempfile.TemporaryDirectory(prefix="crmlab-ipython-")
     try:
-        with _environment({CONTEXT: str(handed), **PINNED}):
+        with profile, _environment({CONTEXT: str(handed), "IPYTHONDIR": profile.name, **PINNED}):
             if asked.pictures:
                 notebook = in_kernel(source, study=where, cycle=cycle.cycle, cwd=file.reports.parent, tell=heard)
             else:
@@ -266,6 +270,19 @@ def _failure_folder(study_folder: Path, cycle: Cycle, stage: str) -> Path:
 
 def _forget_failure(study_folder: Path, cycle: Cycle, stage: str) -> None:
     shutil.rmtree(_failure_folder(study_folder, cycle, stage), ignore_errors=True)
+
+
+@contextmanager
+def _nothing_new_on_refusal(study_folder: Path) -> Iterator[None]:
+    """Input that is refused before anything ran leaves no folder that was not there before."""
+    new = [f for f in (study_folder, study_folder.parent) if not f.exists()]
+    try:
+        yield
+    except Refused:
+        for folder in new:
+            if not any(p.is_file() and p.name != ".lock" for p in folder.rglob("*")):
+                shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _sweep(study_folder: Path) -> None:

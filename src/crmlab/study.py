@@ -1,7 +1,6 @@
 """A study: one params file, checked whole, and its calendar of cycles."""
 
 import difflib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -9,7 +8,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, model_validator
 
 from crmlab.activation.allocation import ActivationParams
 from crmlab.activation.beliefs import BeliefParams
@@ -29,6 +28,9 @@ from crmlab.segments.start import SegmentsParams
 from crmlab.trials.protocol import ProtocolParams
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+RESERVED = {"inputs", "failed", "deliveries"}
+"""Folders of a study that are no cycle."""
+
 CycleName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")]
 MOST_CYCLES = 5_000
 """Cycles of a rule that are looked through for a name: a century of weeks."""
@@ -83,6 +85,17 @@ class CycleRule(Params):
             start = _next_start(start, self.first.day, self.every)
 
 
+def _kind_of_calendar(value: Any) -> str:
+    return "by rule" if isinstance(value, dict | CycleRule) else "listed"
+
+
+Calendar = Annotated[
+    Annotated[tuple[Cycle, ...], Tag("listed")] | Annotated[CycleRule, Tag("by rule")],
+    Discriminator(_kind_of_calendar),
+]
+"""Cycles listed, or given by a rule; a fault is told of the kind that was meant."""
+
+
 def _next_start(start: date, day: int, every: str) -> date:
     if every == "week":
         return start + timedelta(days=7)
@@ -114,7 +127,7 @@ class Study(Params):
     time_zone: str = "UTC"
     """The time zone whose civil days the data's dates are."""
     data: DataParams
-    cycles: tuple[Cycle, ...] | CycleRule
+    cycles: Calendar
 
     summary: SummaryParams = SummaryParams()
     rfm: RFMParams = RFMParams()
@@ -131,12 +144,6 @@ class Study(Params):
     homogeneity: HomogeneityParams = HomogeneityParams()
     refinement: RefinementParams = RefinementParams()
 
-    @field_validator("cycles", mode="before")
-    @classmethod
-    def _one_kind_of_calendar(cls, value: Any) -> Any:
-        # Validated here by its own model, so that faults name the parameter and not the union's branches.
-        return CycleRule.model_validate(value) if isinstance(value, dict) else value
-
     @model_validator(mode="after")
     def _agrees(self) -> "Study":
         if self.consent == "assumed" and self.mode != "replay":
@@ -144,6 +151,15 @@ class Study(Params):
         for section in ("effects", "homogeneity", "refinement"):
             if wrong := sorted(set(FIXED) & getattr(self, section).model_fields_set):
                 raise ValueError(f"{section}.{wrong[0]}: the protocol fixes it; set protocol.{wrong[0]} instead")
+        for cycle in islice(self.cycles, MOST_CYCLES):
+            if cycle.cycle in RESERVED:
+                raise ValueError(f"cycles: '{cycle.cycle}' is the name of a folder of the study; choose another")
+            if not 1900 <= cycle.as_of.year < 2200:
+                raise ValueError(f"cycles: as_of {cycle.as_of} lies outside 1900 to 2199")
+            if not isinstance(self.cycles, tuple):
+                break
+        if isinstance(self.cycles, CycleRule) and self.cycles.last and self.cycles.last < self.cycles.first:
+            raise ValueError(f"cycles: last {self.cycles.last} lies before first {self.cycles.first}; no cycle is left")
         if isinstance(self.cycles, tuple):
             names = [c.cycle for c in self.cycles]
             if not names:
@@ -232,7 +248,8 @@ def _merged(path: Path, shown: str, seen: tuple[Path, ...]) -> tuple[dict, dict[
     )
     if "study" not in own:
         raise Refused(shown, [Fault("study", "missing; a study that extends another needs a name of its own")])
-    return _over(inherited, own), lines, folder if "data" in own else inherited_folder
+    names_files = "files" in (own["data"] if isinstance(own.get("data"), dict) else {})
+    return _over(inherited, own), lines, folder if names_files else inherited_folder
 
 
 def _over(below: dict, above: dict) -> dict:
@@ -257,8 +274,8 @@ def _lines(mapping: Any, prefix: str = "") -> dict[str, int]:
 
 def _fault(error: dict, merged: dict, lines: dict[str, int]) -> Fault:
     """A pydantic error as a person would put it."""
-    # A branch of a union shows up in the location as a class or type name; it is no parameter's name.
-    parts = [str(p) for p in error["loc"] if not re.search(r"[\[(]|^(Cycle|CycleRule|tuple)$", str(p))]
+    # A kind of calendar shows up in the location; it is no parameter's name.
+    parts = [str(p) for p in error["loc"] if p not in ("listed", "by rule")]
     where = ".".join(parts)
     line = lines.get(where)
     place = where + (f" (line {line})" if line else "")

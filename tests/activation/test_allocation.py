@@ -96,7 +96,7 @@ def test_only_the_eligible_are_ranked_and_those_without_value_or_segment_are_lef
     assert list(result.table["customer_id"]) == ["a", "c", "d"]
     assert chosen(result) == ["a"]
     assert result.unvalued == 2
-    assert "2 eligible customers have no value" in said(result)
+    assert "Fewer than five eligible customers have no value" in said(result)
 
 
 def test_certainty_can_be_demanded():

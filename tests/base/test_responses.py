@@ -207,7 +207,7 @@ def test_contacts_says_how_many_were_withheld_or_that_nobody_was():
     expected = [proportion_confint(x, n, alpha=0.10, method="wilson") for x, n in [(0, 20), (1, 80)]]
     np.testing.assert_allclose(result.table[["low", "high"]], expected, atol=1e-12)
     assert result.table.last_day.dt.date.tolist() == [LAST, LAST]
-    assert "80 customers were contacted and 20 were withheld" in str(result.sentences()[0])
+    assert "80 contacts were made and 20 withheld" in str(result.sentences()[0])
     assert "nobody was withheld" in str(contacts(frame[frame.arm == "mailed"], window_days=28).sentences()[0])
     assert "nothing to read" in str(contacts(empty_responses(), window_days=28).sentences()[0])
     html = result._repr_html_()

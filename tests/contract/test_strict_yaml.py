@@ -35,6 +35,7 @@ def test_dates_and_cycle_names_stay_text():
         ("a: &x 1\nb: *x", "anchors and aliases"),
         ("a: 1\na: 2", "'a' stands twice, first on line 1"),
         ("a: [1, 2", "check indentation"),
+        ("a: 1\n---\na: 2", "holds 2 documents"),
         ("- 1\n- 2", "expected 'name: value' lines"),
         ("a: " + "[" * 30 + "]" * 30, "nested deeper"),
     ],

@@ -37,7 +37,8 @@ def test_the_digest_changes_with_every_single_decision():
         {"params": {"tolerance": 0.04}}, {"params": {"alpha": 0.01}}, {"params": {"interval": 0.95}},
         {"params": {"power": 0.9}}, {"params": {"find_share": 0.6}}, {"params": {"holdout": 0.2}},
         {"params": {"holdout_by_segment": {"s1": 0.2}}}, {"params": {"contacted": "mailed"}},
-        {"params": {"outcome": "spend"}}, {"params": {"secondary": ()}}, {"study": "b"}, {"cycle": "x"}, {"seed": 8},
+        {"params": {"outcome": "spend"}}, {"params": {"secondary": ("spend",)}}, {"study": "b"}, {"cycle": "x"},
+        {"seed": 8},
         {"as_of": date(2017, 5, 8)}, {"window_days": 28}, {"design": "randomised"}, {"tree_digest": "cd" * 32},
         {"segments": ["s1", "s3"]}, {"mode": "live", "design": "randomised"},
         {"params": {"primary": "level"}, "design": "randomised"},
@@ -53,11 +54,12 @@ def test_the_campaign_ends_in_eight_digits_of_the_digest():
 
 
 def test_levels_are_primary_where_contact_is_not_random_and_effects_where_it_is():
-    seen = made()
+    seen = made({"secondary": ("spend",)})
     assert role(seen, "response", "level") == "primary"
+    assert role(made(), "spend", "level") == "exploratory"
     assert role(seen, "spend", "level") == "secondary"
     assert role(seen, "response", "effect") == "exploratory"
-    random = made(design="randomised")
+    random = made({"secondary": ("spend",)}, design="randomised")
     assert role(random, "response", "effect") == "primary"
     assert role(random, "response", "level") == role(random, "spend", "effect") == "secondary"
     assert role(random, "orders", "level") == "exploratory"

@@ -10,6 +10,7 @@ from crmlab.contract.faults import Fault, Refused
 
 LARGEST = 1_000_000
 DEEPEST = 20
+MOST_DIGITS = 40
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -40,8 +41,8 @@ def load(path: Path, *, subject: str | None = None) -> Lines:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise Refused(subject, f"not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    except PermissionError:
-        raise Refused(subject, "may not be read; check its permissions") from None
+    except OSError as error:
+        raise Refused(subject, f"cannot be read: {error.strerror}; check the path and its permissions") from None
     return loads(text, subject=subject)
 
 
@@ -55,6 +56,11 @@ def loads(text: str, *, subject: str = "YAML") -> Lines:
         where = f"line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise Refused(subject, [Fault(where, f"{problem}; check indentation, quotes and colons")]) from None
+    documents = [event.start_mark.line + 1 for event in events if isinstance(event, yaml.DocumentStartEvent)]
+    if len(documents) > 1:
+        faults.append(
+            Fault(f"line {documents[1]}", f"holds {len(documents)} documents; keep one, without '---' between")
+        )
     value, _ = _node(events, 2, "", 0, faults) if len(events) > 3 else (Lines(), 0)
     if not isinstance(value, Lines):
         faults.append(Fault("line 1", "expected 'name: value' lines"))
@@ -102,7 +108,7 @@ def _scalar(text: str) -> Any:
     """Integers, decimals, true, false and null; everything else, dates too, stays text."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _INTEGER.fullmatch(text):
+    if _INTEGER.fullmatch(text) and len(text) <= MOST_DIGITS:
         return int(text)
     if _FLOAT.fullmatch(text):
         return float(text)

@@ -36,8 +36,8 @@ class Homogeneity(Result):
     )
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
         "name": (mark("segment"), ""),
-        "verdict": (mark("verdict"), "word"),
         "mde": (mark("smallest spread it could find"), ".3f"),
+        "verdict": (mark("verdict"), "word"),
         "customers": (mark("customers"), ",.0f"),
         "contacts": (mark("contacts"), ",.0f"),
         "campaigns": (mark("campaigns"), ",.0f"),
@@ -148,7 +148,7 @@ class Homogeneity(Result):
                 "verdict": str(row["verdict"]),
                 "rests_on": str(row["rests_on"]),
                 **{k: _plain(row[k]) for k in keep},
-                "best_trait": row["best_trait"],
+                "best_trait": row["best_trait"] if isinstance(row["best_trait"], str) else None,
             }
             for row in self.table.to_dict("records")
         ]

@@ -49,7 +49,8 @@ def at_contact(
     for sent, rows in contacts.groupby("sent_at"):
         day = (sent - pd.Timedelta(days=1)).date()
         then = known[day] if day in known else _membership(tree, tables, day, needed)
-        segment.loc[rows.index] = rows["customer_id"].map(then)
+        if len(then):
+            segment.loc[rows.index] = rows["customer_id"].map(then)
     return segment
 
 

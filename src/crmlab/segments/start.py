@@ -199,6 +199,8 @@ def _short_number(below: float, at: float) -> float | int:
     """A number of few digits above `below` and at most `at`: it cuts between two neighbouring values."""
     for digits in range(3, 18):
         scale = digits - 1 - (floor(log10(abs(at))) if at else 0)
+        if scale > 300:  # beyond what a power of ten can hold
+            break
         cut = round(float(np.floor(at * 10.0**scale) / 10.0**scale), max(scale, 0))
         if below < cut <= at:
             return int(cut) if cut == int(cut) else cut

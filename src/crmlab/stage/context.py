@@ -62,6 +62,8 @@ def take_in(file: StudyFile) -> Intake:
     """Read the raw data of a study into canonical tables."""
     con = connect()
     read = data_intake.read(file.study.data, folder=file.folder, con=con, name=_shown(file.path))
+    if "transactions" not in read.tables:
+        raise Refused(_shown(file.path), [Fault("data.files", "'transactions' is missing; every study needs it")])
     return Intake(read.tables, read.reading, con, notes=[[n.text, n.values, n.tone] for n in read.notes])
 
 
@@ -91,21 +93,37 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
         for earlier in sorted(closed, key=lambda c: c.window_end, reverse=True):
             if found := published(study_folder, earlier.cycle, NAMES["reanalysis"]):
                 return {"reanalysis": found}
+            if not _without_list(study_folder, earlier):
+                how = f"crmlab run {_shown(file.path)} --cycle {earlier.cycle}"
+                what = f"builds on the re-analysis of {earlier.cycle}, which is not published; publish it first: {how}"
+                raise Refused(f"{stage} of {cycle.cycle}", what)
         return {}
     needed = ["analysis"] if stage == "activation" else ["analysis", "activation"]
     found = {name: published(study_folder, cycle.cycle, NAMES[name]) for name in needed}
     missing = [name for name, stage_folder in found.items() if stage_folder is None]
     if missing:
-        how = f"crmlab run {file.path.name} --cycle {cycle.cycle} --through {missing[-1]}"
+        how = f"crmlab run {_shown(file.path)} --cycle {cycle.cycle} --through {missing[-1]}"
         raise Refused(
             f"{stage} of {cycle.cycle}", [Fault(m, f"is not published yet; publish it first: {how}") for m in missing]
         )
     return found
 
 
+def _without_list(study_folder: Path, cycle: Cycle) -> bool:
+    """Whether a cycle can have no re-analysis, because a gate refused its list."""
+    failure = study_folder / "failed" / f"{cycle.cycle}-{NAMES['activation']}" / "failure.json"
+    return failure.is_file() and json.loads(failure.read_text(encoding="utf-8"))["state"] == "refused"
+
+
 def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Intake) -> Context:
     """Store what a stage may see and name its parents."""
     in_replay = file.study.mode == "replay" and stage == "activation"
+    if unknown := sorted(set(cycle.campaigns) - set(intake.campaigns)):
+        there = ", ".join(intake.campaigns[:12]) or "none"
+        faults = [
+            Fault(f"campaigns of {cycle.cycle}", f"no campaign '{c}' in contacts; there are: {there}") for c in unknown
+        ]
+        raise Refused(_shown(file.path), faults)
     return Context(
         study=str(file.path),
         cycle=cycle.cycle,

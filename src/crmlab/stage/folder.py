@@ -30,7 +30,12 @@ class Published:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Its manifest."""
-        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        try:
+            return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        except ValueError:
+            raise Refused(
+                str(self.folder), [Fault("manifest.json", "is damaged; restore the folder from a copy, or remove it")]
+            ) from None
 
     @property
     def digest(self) -> str:
@@ -121,7 +126,7 @@ def _flush(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a derived file whole, never half."""
-    staged = path.with_name(f".staging-{path.name}")
+    staged = path.with_name(f".staging-{os.getpid()}-{path.name}")
     staged.write_text(text, encoding="utf-8")
     staged.rename(path)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ class Intake:
         # Kept in the engine, so that the raw files are parsed once whatever the number of stages.
         self.tables = {name: con.create_table(f"canonical_{name}", table, temp=True) for name, table in tables.items()}
         self._stored: dict[tuple[Path, str, str], list[str]] = {}
+
+    @cached_property
+    def campaigns(self) -> list[str]:
+        """The campaigns that contacts know, whenever sent."""
+        if "contacts" not in self.tables:
+            return []
+        return sorted(self.tables["contacts"].select("campaign_id").distinct().campaign_id.to_pandas())
 
     def store(self, store: Store, through: date) -> Files:
         """Store what is visible on `through` and return its files."""
