@@ -142,7 +142,7 @@ def _stage(
     with staging(final) as staged:
         try:
             notebook = _execute(file, cycle, stage, context, staged, asked, tell)
-            _keep_files(file, cycle, stage, staged, notebook, asked)
+            _keep_files(file, cycle, stage, staged, notebook)
             publish(staged, final, _manifest(file, cycle, stage, context, now, revision, staged))
         except Stopped as stopped:
             return _failed(study_folder, cycle, stage, stopped.message, stopped.exit_code, stopped.notebook)
@@ -215,7 +215,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _keep_files(
-    file: StudyFile, cycle: Cycle, stage: str, staged: Path, notebook: nbformat.NotebookNode | None, asked: Asked
+    file: StudyFile, cycle: Cycle, stage: str, staged: Path, notebook: nbformat.NotebookNode | None
 ) -> None:
     """Add params, the executed notebook and the page to what the notebook handed over."""
     params = resolved_params(file.study, cycle, stage)

@@ -14,7 +14,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-LANGUAGES = ("en", "it")
 _language: ContextVar[str] = ContextVar("language", default="en")
 
 

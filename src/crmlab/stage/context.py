@@ -22,8 +22,8 @@ from crmlab.study import Cycle, Study, StudyFile
 PROJECT = Path(__file__).parents[3]
 SECTIONS = {
     "analysis": ("summary", "rfm", "retention", "timing", "traits", "clv", "segments"),
-    "activation": ("protocol", "eligibility", "beliefs", "activation"),
-    "reanalysis": ("protocol", "effects", "homogeneity", "refinement"),
+    "activation": ("traits", "clv", "protocol", "eligibility", "beliefs", "activation"),
+    "reanalysis": ("traits", "protocol", "effects", "homogeneity", "refinement"),
 }
 
 
