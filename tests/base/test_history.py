@@ -1,7 +1,9 @@
-"""History: x, t_x, T and z_bar against hand-worked cases and the published summary of CDNOW."""
+"""History: x, t_x, T, z_bar and litt against hand-worked cases and the published summary of CDNOW."""
 
+import math
 from datetime import date, timedelta
 from importlib.metadata import files
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -16,15 +18,21 @@ def test_hand_worked_case(bought):
     table = bought(b=[1], a=[(1, 100), (8, 10), (8, 20), (15, 60)])
     found = history(table, as_of=date(2024, 1, 29)).set_index("customer_id")
     assert list(found.index) == ["a", "b"]
-    assert found.loc["a"].tolist() == [2, 2, 4, 45]  # days 8 and 15; (30 + 60) / 2
-    assert found.loc["b", ["x", "t_x", "T"]].tolist() == [0, 0, 4]
+    assert found.loc["a"].tolist() == [2, 2, 4, 45, 0]  # days 8 and 15; (30 + 60) / 2; log 1 + log 1
+    assert found.loc["b", ["x", "t_x", "T", "litt"]].tolist() == [0, 0, 4, 0]
     assert np.isnan(found.loc["b", "z_bar"])
 
 
 def test_the_unit_scales_time_and_nothing_else(bought):
     table = bought(a=[1, 8, 22])
     weeks, days = (history(table, as_of=date(2024, 1, 31), unit_days=u) for u in (7, 1))
-    pd.testing.assert_frame_equal(weeks.assign(t_x=weeks.t_x * 7, T=weeks["T"] * 7), days)
+    litt = weeks["litt"] + weeks["x"] * math.log(7)
+    pd.testing.assert_frame_equal(weeks.assign(t_x=weeks.t_x * 7, T=weeks["T"] * 7, litt=litt), days)
+
+
+def test_intervals_count_by_their_logarithm(bought):
+    found = history(bought(a=[2, 3, 10, 10, 31]), as_of=date(2024, 1, 31), unit_days=1)  # 1, 7 and 21 days apart
+    assert math.isclose(found.loc[0, "litt"], math.log(7) + math.log(21), abs_tol=1e-11)
 
 
 def test_orders_after_as_of_change_nothing(bought):
@@ -35,7 +43,7 @@ def test_orders_after_as_of_change_nothing(bought):
 def test_no_orders_give_an_empty_table_of_the_same_types(bought):
     found = history(bought(a=[5]), as_of=date(2023, 1, 1))
     assert found.empty
-    assert [str(t) for t in found.dtypes] == ["str"] + ["float64"] * 4
+    assert [str(t) for t in found.dtypes] == ["str"] + ["float64"] * 5
 
 
 def test_cdnow_sample_equals_the_summary_published_with_it(real):
@@ -72,4 +80,5 @@ def test_equals_a_plain_computation_on_any_history(make, histories):
         repeats = [a for d, a in entries if d > days[0]]
         row = found.loc[who]
         assert row[["x", "t_x", "T"]].tolist() == [len(days) - 1, days[-1] - days[0], 40 - days[0]]
+        assert math.isclose(row["litt"], sum(math.log(n - d) for d, n in pairwise(days)), abs_tol=1e-10)
         assert np.isnan(row["z_bar"]) if len(days) == 1 else np.isclose(row["z_bar"], sum(repeats) / (len(days) - 1))

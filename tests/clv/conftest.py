@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from crmlab.base.history import history
-from crmlab.clv.fit import Fit
+from crmlab.clv.fitting.fit import Fit
 from crmlab.contract import Basis
 
 CALIBRATION_END = pd.Timestamp("1997-09-30").date()
@@ -84,7 +84,7 @@ def published_fits():
 def validated(cdnow_orders):
     """The sample's published validation: 39 weeks to fit, 39 weeks withheld."""
     from crmlab.clv.params import CLVParams
-    from crmlab.clv.validate import validate
+    from crmlab.clv.validation.validate import validate
 
     params = CLVParams(validation_weeks=39, validation_share=0.5)
     return validate(cdnow_orders, as_of=pd.Timestamp("1998-06-30").date(), params=params, seed=1)

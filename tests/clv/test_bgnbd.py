@@ -3,10 +3,11 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.integrate import quad
 from scipy.special import hyp2f1
 
-from crmlab.clv import bgnbd
+from crmlab.clv.models import bgnbd
 
 PAPER = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
 
@@ -118,4 +119,20 @@ def test_expectations_and_predictive_draws_agree_with_customers_simulated_event_
 def test_simulated_histories_are_accepted():
     rng = np.random.default_rng(1)
     simulated = bgnbd.simulate(PAPER, pd.DataFrame({"T": rng.uniform(5, 50, 500)}), rng)
-    assert bgnbd.faults(simulated) == []
+    assert bgnbd.MODEL.faults(simulated) == []
+
+
+@pytest.mark.parametrize(("r", "x"), [(30.0, 5), (235.0, 5), (235.0, 900), (80.0, 4000)])
+def test_customers_who_all_buy_at_one_rate_lose_no_digits(r, x):
+    """₂F₁ as the integral over p that it stands for: E[(1 + pz)^−(r+x+1)], p ~ Beta(a, b+x)."""
+    p, T, ahead = {"r": r, "alpha": r / 1.2, "a": 0.4, "b": 3.0}, 40.0, 52.0
+    found = bgnbd.expected_purchases(p, customers((x, 39.0, T)), ahead)[0, 0, 0]
+    scale, draws = p["alpha"] + T, stats.beta(p["a"], p["b"] + x)
+    at, weights = np.polynomial.legendre.leggauss(4000)
+    shares = draws.ppf((at + 1) / 2)
+
+    def rate(s):
+        return (r + x) / scale * (weights / 2 * (1 + shares * s / scale) ** -(r + x + 1)).sum()
+
+    expected = quad(rate, 0, ahead, limit=200)[0] * bgnbd.p_alive(p, customers((x, 39.0, T)))[0, 0]
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.integrate import quad
 
-from crmlab.clv import gamma_gamma
+from crmlab.clv.models import gamma_gamma
 
 PAPER = {"p": 6.25, "q": 3.74, "gamma": 15.44}
 

@@ -1,8 +1,22 @@
 """Parameters of customer lifetime value."""
 
+from datetime import date
+from typing import Literal
+
 from pydantic import Field
 
 from crmlab.contract import Params
+
+
+class Covariates(Params):
+    """Traits that rates may depend on: numbers or yes/no, the same through a customer's whole history."""
+
+    purchase: tuple[str, ...] = ()
+    """How often customers buy."""
+    dropout: tuple[str, ...] = ()
+    """How soon they leave."""
+    value: tuple[str, ...] = ()
+    """What a purchase is worth."""
 
 
 class CLVParams(Params):
@@ -12,6 +26,14 @@ class CLVParams(Params):
     """Model of when customers buy and leave."""
     spend: str = "gamma_gamma"
     """Model of what a purchase is worth."""
+    period: Literal["week", "month", "quarter", "year"] | None = None
+    """The calendar period that is one chance to buy, for models that count chances (bgbb)."""
+    recorded_from: date | None = None
+    """First day from which ended subscriptions are on record; of older ones only those still running were seen."""
+    by_segment: bool = False
+    """Each segment its own parameters, drawn from a distribution common to all."""
+    covariates: Covariates = Covariates()
+    """Traits on which buying, leaving and spending may depend."""
     horizon_weeks: int = Field(52, ge=1, le=520)
     """Weeks ahead over which value is counted."""
     annual_discount_rate: float = Field(0.10, ge=0, le=1)
@@ -19,7 +41,7 @@ class CLVParams(Params):
     margin_share: float = Field(1.0, gt=0, le=1)
     """Share of an order's value that is margin; 1 where the values are margins already."""
     chains: int = Field(4, ge=2)
-    """Markov chains, sampled one after another."""
+    """Markov chains, where a model is sampled by NUTS; one after another."""
     tune: int = Field(400, ge=50)
     """Tuning steps of a chain, discarded."""
     draws: int = Field(500, ge=50)
@@ -30,6 +52,8 @@ class CLVParams(Params):
     """Gate: the largest R-hat a fit may have."""
     ess: int = Field(400, ge=1)
     """Gate: the smallest effective sample size, bulk and tail."""
+    k_hat: float = Field(0.7, gt=0, le=1)
+    """Gate: the largest Pareto k̂ that importance sampling may have; above it the model is sampled by NUTS."""
     kept_draws: int = Field(200, ge=20)
     """Posterior draws kept for customers' values."""
     validation_weeks: int = Field(13, ge=1)

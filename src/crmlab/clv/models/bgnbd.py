@@ -20,19 +20,23 @@ log κ, κ = a+b          (1, 1)              customers' leaving probabilities v
 The published maximum-likelihood estimates lie within 1.1 sd of each mean; so do a weekly grocery's rates.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
-from scipy.special import betaln, gammaln
+from scipy.special import gammaln
 
-from crmlab.clv.model import Arrays, PurchaseModel, Values, as_column, missing_columns, numbers_at_fault
-from crmlab.contract import Fault
+from crmlab.clv.models.maths import NUMPY
+from crmlab.clv.models.model import Arrays, PurchaseModel, Values, as_column, nobody_again, repeat_faults
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 SERIES_TOLERANCE = 1e-11
-SERIES_TERMS = 5_000
+SERIES_TERMS = 20_000
+CANCELLING, LARGE = 20, 1e150
 
 
-def natural(theta: Values, data: Values, xp) -> dict:
+def natural(theta: Values, constants: Values, xp: Any) -> dict[str, Any]:
     """r, α, a, b from the unconstrained coordinates."""
     r = xp.exp(theta["log_r"])
     kappa = xp.exp(theta["log_kappa"])
@@ -40,67 +44,8 @@ def natural(theta: Values, data: Values, xp) -> dict:
     return {"r": r, "alpha": r * xp.exp(-theta["log_rate"]), "a": kappa * phi, "b": kappa * (1 - phi)}
 
 
-def faults(history: pd.DataFrame) -> list[Fault]:
-    """Everything that is wrong with x, t_x and T."""
-    found = missing_columns(history, ("x", "t_x", "T"))
-    if found:
-        return found
-    found = numbers_at_fault(history, ("x", "t_x", "T"))
-    if found:
-        return found
-    x, t_x, T = (history[c].to_numpy(float) for c in ("x", "t_x", "T"))
-    for bad, where, what in (
-        (x != np.floor(x), "x", "not whole numbers; x counts repeat purchases"),
-        (t_x > T, "t_x", "after T; the last purchase cannot follow the end of observation"),
-        ((x == 0) & (t_x > 0), "t_x", "above 0 where x = 0; without a repeat purchase t_x is 0"),
-        ((x > 0) & (t_x == 0), "t_x", "0 where x > 0; count distinct purchase days"),
-    ):
-        if bad.any():
-            found.append(Fault(where, f"{int(bad.sum())} {what}"))
-    if not found and not (x > 0).any():
-        found.append(Fault("x", "nobody bought again; the model needs repeat purchases"))
-    return found
-
-
-def rows(history: pd.DataFrame) -> pd.DataFrame:
-    """Every customer informs the model."""
-    return history
-
-
-def statistics(history: pd.DataFrame) -> Arrays:
-    """The data collapsed, so that each transcendental function runs once per distinct argument.
-
-    Returns
-    -------
-    dict
-        ``n``, ``total_x``: customers and their repeat purchases; ``xs``, ``n_xs``: distinct x and customers at each;
-        ``Ts``, ``n_Ts``, ``x_Ts``: distinct T, customers and repeat purchases at each; ``ts``: distinct t_x > 0;
-        ``at_x``, ``at_T``, ``at_t``, ``weight``: distinct repeat triples as positions in the former.
-    """
-    x, t_x, T = (history[c].to_numpy(float) for c in ("x", "t_x", "T"))
-    xs, n_xs = np.unique(x, return_counts=True)
-    Ts, where_T, n_Ts = np.unique(T, return_inverse=True, return_counts=True)
-    repeat = x > 0
-    triples, weight = np.unique(np.column_stack([x, T, t_x])[repeat], axis=0, return_counts=True)
-    ts, at_t = np.unique(triples[:, 2], return_inverse=True)
-    return {
-        "n": np.float64(len(x)),
-        "xs": xs,
-        "n_xs": n_xs.astype(float),
-        "Ts": Ts,
-        "n_Ts": n_Ts.astype(float),
-        "x_Ts": np.bincount(where_T, weights=x),
-        "ts": ts,
-        "at_x": np.searchsorted(xs, triples[:, 0]).astype("int64"),
-        "at_T": np.searchsorted(Ts, triples[:, 1]).astype("int64"),
-        "at_t": at_t.astype("int64"),
-        "x": triples[:, 0],
-        "weight": weight.astype(float),
-    }
-
-
-def log_likelihood(parameters: Values, history: pd.DataFrame) -> np.ndarray:
-    """Log-likelihood of each customer, eq. (6).
+def log_likelihood(parameters: Values, data: Values, xp: Any = NUMPY) -> Any:
+    """Log-likelihood of each row, eq. (6).
 
     L = B(a, b+x)/B(a, b) · Γ(r+x) α^r / (Γ(r) (α+T)^{r+x})
     + 1{x>0} · B(a+1, b+x−1)/B(a, b) · Γ(r+x) α^r / (Γ(r) (α+t_x)^{r+x}).
@@ -109,37 +54,41 @@ def log_likelihood(parameters: Values, history: pd.DataFrame) -> np.ndarray:
     ----------
     parameters
         r, alpha, a, b > 0; alpha in weeks.
-    history
+    data
         x, t_x, T in weeks, one row a customer.
+    xp
+        Functions in NumPy or PyTensor.
     """
     r, alpha, a, b = (parameters[name] for name in ("r", "alpha", "a", "b"))
-    x, t_x, T = (history[c].to_numpy(float) for c in ("x", "t_x", "T"))
-    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-    stayed = betaln(a, b + x) - betaln(a, b) - (r + x) * np.log(alpha + T)
-    at_least_1 = np.maximum(x, 1)
-    left = betaln(a + 1, b + at_least_1 - 1) - betaln(a, b) - (r + x) * np.log(alpha + t_x)
-    return common + np.logaddexp(stayed, np.where(x > 0, left, -np.inf))
+    x, t_x, T = data["x"], data["t_x"], data["T"]
+    common = xp.gammaln(r + x) - xp.gammaln(r) + r * xp.log(alpha)
+    stayed = xp.betaln(a, b + x) - xp.betaln(a, b) - (r + x) * xp.log(alpha + T)
+    at_least_1 = xp.maximum(x, 1)
+    left = xp.betaln(a + 1, b + at_least_1 - 1) - xp.betaln(a, b) - (r + x) * xp.log(alpha + t_x)
+    return common + stayed + xp.where(x > 0, xp.softplus(left - stayed), 0.0)
 
 
-def graph(parameters: Values, data: Values):
-    """Eq. (6) summed over customers, factorised: a soft-plus per distinct repeat triple, logs per distinct value."""
-    import pytensor.tensor as pt
+def fast(data: Arrays) -> Callable[[Values], float]:
+    """Eq. (6) summed over customers: a soft-plus per distinct repeat row, logs per distinct T, t_x and x."""
+    weight, n = data["weight"], data["weight"].sum()
+    xs, at_x = np.unique(data["x"], return_inverse=True)
+    Ts, at_T = np.unique(data["T"], return_inverse=True)
+    n_xs, n_Ts = np.bincount(at_x, weights=weight), np.bincount(at_T, weights=weight)
+    x_Ts = np.bincount(at_T, weights=weight * data["x"])
+    repeat = data["x"] > 0
+    x, weight, at_x, at_T = data["x"][repeat], weight[repeat], at_x[repeat], at_T[repeat]
+    ts, at_t = np.unique(data["t_x"][repeat], return_inverse=True)
 
-    r, alpha, a, b = (parameters[name] for name in ("r", "alpha", "a", "b"))
-    by_x = pt.gammaln(r + data["xs"]) + pt.gammaln(b + data["xs"]) - pt.gammaln(a + b + data["xs"])
-    once = r * pt.log(alpha) - pt.gammaln(r) - pt.gammaln(b) + pt.gammaln(a + b)
-    log_T = pt.log(alpha + data["Ts"])
-    odds = (
-        pt.log(a)
-        - pt.log(b + data["xs"] - 1)[data["at_x"]]
-        + (r + data["x"]) * (log_T[data["at_T"]] - pt.log(alpha + data["ts"])[data["at_t"]])
-    )
-    return (
-        data["n"] * once
-        + (data["n_xs"] * by_x).sum()
-        - ((r * data["n_Ts"] + data["x_Ts"]) * log_T).sum()
-        + (data["weight"] * pt.softplus(odds)).sum()
-    )
+    def total(parameters: Values) -> float:
+        r, alpha, a, b = (parameters[name] for name in ("r", "alpha", "a", "b"))
+        by_x = gammaln(r + xs) + gammaln(b + xs) - gammaln(a + b + xs)
+        once = r * np.log(alpha) - gammaln(r) - gammaln(b) + gammaln(a + b)
+        log_T, log_t = np.log(alpha + Ts), np.log(alpha + ts)
+        odds = (log_T[at_T] - log_t[at_t]) * (r + x) - np.log((b + np.maximum(xs, 1) - 1) / a)[at_x]
+        gained = (weight * NUMPY.softplus(odds)).sum()
+        return float(n * once + (n_xs * by_x).sum() - ((r * n_Ts + x_Ts) * log_T).sum() + gained)
+
+    return total
 
 
 def simulate(parameters: Values, history: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -215,33 +164,57 @@ def expected_purchases(
         (discounts, customers, draws).
     """
     d = as_column(draws)
-    pairs, back = np.unique(history[["x", "T"]].to_numpy(float), axis=0, return_inverse=True)
-    x, T = pairs[:, :1], pairs[:, 1:]
+    x, T = (history[c].to_numpy(float)[:, None] for c in ("x", "T"))
     r, a, b, scale = d["r"], d["a"], d["b"], d["alpha"] + T
-    # Pfaff: ₂F₁(r+x+1, a; c; −z) = (1+z)^{−a} ₂F₁(a, a+b−r−1; c; z/(1+z)), whose series always converges
     totals = np.zeros((len(discounts), *scale.shape))
     half = np.log1p(weeks / scale) / 2
     for node, weight in zip(NODES, WEIGHTS, strict=True):
         u = half * (node + 1)
-        surviving = np.exp((1 - a) * u) * series(a, a + b - r - 1, a + b + x, -np.expm1(-u))
+        surviving = np.exp(u) * hypergeometric(r + x + 1, a, a + b + x, u)
         for total, discount in zip(totals, discounts, strict=True):
             total += half * weight * np.exp(-discount * scale * np.expm1(u)) * surviving
-    return p_alive(draws, history) * ((r + x) * totals)[:, back]
+    return p_alive(draws, history) * (r + x) * totals
 
 
-def series(a: np.ndarray, b: np.ndarray, c: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """₂F₁(a, b; c; w) by its power series; a, b (1, draws), c > 0 and 0 ≤ w < 1 (rows, draws)."""
-    total = np.ones(w.shape)
+def hypergeometric(a: np.ndarray, b: np.ndarray, c: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """₂F₁(a, b; c; −z) with z = eᵘ − 1 > 0, and c > b > 0; all of shape (rows or 1, draws).
+
+    Pfaff: (1+z)^{−b} ₂F₁(c−a, b; c; w) or (1+z)^{−a} ₂F₁(a, c−b; c; w), w = z/(1+z) < 1. The first needs few terms;
+    where c − a is far below 0 (customers who all buy at nearly one rate) its terms cancel, and the second, all of whose
+    terms are positive, is summed.
+    """
+    w = -np.expm1(-u)
+    if (c - a).min() > -CANCELLING:
+        return np.exp(-b * u) * series(c - a, b, c, w)[0]
+    total, log_scale = series(a, c - b, c, w)
+    return np.exp(np.log(total) + log_scale - a * u)
+
+
+def series(a: np.ndarray, b: np.ndarray, c: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """₂F₁(a, b; c; w) by its power series, for c > 0 and 0 ≤ w < 1; all of shape (rows or 1, draws).
+
+    Returns
+    -------
+    tuple
+        (rows, draws) sum and logarithm of its scale: large positive terms are scaled down while they are summed.
+    """
+    total, log_scale = np.ones(w.shape), np.zeros(w.shape)
     going, term = np.arange(len(w)), np.ones(w.shape)
+    a, b, c = (np.broadcast_to(v, w.shape) if len(v) > 1 else v for v in (a, b, c))
     for k in range(SERIES_TERMS):
         term = term * w * ((a + k) * (b + k) / (k + 1) / (c + k))
         total[going] += term
         if k % 8 == 7:  # rows that have converged leave; what is left of a row is below term · w/(1 − w)
-            on = (np.abs(term) * w > SERIES_TOLERANCE * (1 - w)).any(axis=1)
+            on = (np.abs(term) * w > SERIES_TOLERANCE * (1 - w) * np.abs(total[going])).any(axis=1)
             if not on.any():
                 break
-            going, term, w, c = going[on], term[on], w[on], c[on]
-    return total
+            going, term, w = going[on], term[on], w[on]
+            a, b, c = (v[on] if len(v) > 1 else v for v in (a, b, c))
+            if term.max() > LARGE:
+                down = np.where(term > LARGE, 1 / LARGE, 1.0)
+                term, total[going] = term * down, total[going] * down
+                log_scale[going] -= np.log(down)
+    return total, log_scale
 
 
 def future_purchases(draws: Values, history: pd.DataFrame, weeks: float, rng: np.random.Generator) -> np.ndarray:
@@ -270,12 +243,15 @@ MODEL = PurchaseModel(
     parameters=("r", "alpha", "a", "b"),
     priors={"log_r": (-0.5, 1.0), "log_rate": (-2.0, 1.5), "logit_phi": (-2.0, 1.5), "log_kappa": (1.0, 1.0)},
     natural=natural,
-    rows=rows,
-    faults=faults,
-    statistics=statistics,
+    columns=("x", "t_x", "T"),
+    faults=repeat_faults,
+    too_little=nobody_again,
     log_likelihood=log_likelihood,
-    graph=graph,
+    fast=fast,
     simulate=simulate,
+    given_alive=("x", "T"),
+    purchase_scale="alpha",
+    dropout_scale=(("a", 1), ("b", -1)),
     p_alive=p_alive,
     expected_purchases=expected_purchases,
     future_purchases=future_purchases,

@@ -17,22 +17,31 @@ log mean, pγ/(q−1)       (0, 1)              the population's mean value is 1
 =======================  ==================  ==========================================================
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from crmlab.clv.model import Arrays, SpendModel, Values, as_column, missing_columns, numbers_at_fault
-from crmlab.contract import Fault
+from crmlab.clv.models.maths import NUMPY
+from crmlab.clv.models.model import Arrays, SpendModel, Values, as_column, missing_columns, numbers_at_fault
+from crmlab.contract import Fault, Sentence
 
 FEWEST_REPEATING = 10
 
 
-def natural(theta: Values, data: Values, xp) -> dict:
+def natural(theta: Values, constants: Values, xp: Any) -> dict[str, Any]:
     """p, q, γ from the unconstrained coordinates; γ in the currency of z_bar."""
     p = xp.exp(theta["log_p"])
     above_1 = xp.exp(theta["log_q_above_1"])
-    mean = xp.exp(theta["log_mean"] + data["log_unit"])
+    mean = xp.exp(theta["log_mean"] + constants["log_unit"])
     return {"p": p, "q": 1 + above_1, "gamma": mean * above_1 / p}
+
+
+def constants(history: pd.DataFrame) -> dict[str, float]:
+    """The unit of money: the mean of z_bar over the customers who inform the model."""
+    return {"log_unit": float(np.log(rows(history)["z_bar"].mean()))}
 
 
 def faults(history: pd.DataFrame) -> list[Fault]:
@@ -47,9 +56,23 @@ def faults(history: pd.DataFrame) -> list[Fault]:
     unknown = int((~np.isfinite(z_bar) & (x > 0)).sum())
     if unknown:
         found.append(Fault("z_bar", f"{unknown} missing or infinite where x > 0; every repeat buyer has a mean value"))
-    elif ((x > 0) & (z_bar > 0)).sum() < FEWEST_REPEATING:
-        found.append(Fault("z_bar", f"fewer than {FEWEST_REPEATING} customers bought again at a value above 0"))
     return found
+
+
+def too_little(history: pd.DataFrame) -> list[Sentence]:
+    """Whether too few came back to say what a purchase of each is worth."""
+    kept = rows(history)
+    if len(kept) >= FEWEST_REPEATING and np.ptp(kept["z_bar"].to_numpy()) > 0:
+        return []
+    if len(kept) >= FEWEST_REPEATING:
+        return [Sentence("Every order has the same value: there is nothing to learn of how values vary.", tone="warn")]
+    return [
+        Sentence(
+            "Fewer than {n} customers bought again at a value above 0: too few to learn what orders are worth.",
+            {"n": FEWEST_REPEATING},
+            tone="warn",
+        )
+    ]
 
 
 def rows(history: pd.DataFrame) -> pd.DataFrame:
@@ -57,25 +80,8 @@ def rows(history: pd.DataFrame) -> pd.DataFrame:
     return history[(history["x"] > 0) & (history["z_bar"] > 0)]
 
 
-def statistics(history: pd.DataFrame) -> Arrays:
-    """The data collapsed: sums, distinct x with their counts, and x and x·z_bar of each customer."""
-    kept = rows(history)
-    x, z_bar = kept["x"].to_numpy(float), kept["z_bar"].to_numpy(float)
-    xs, n_xs = np.unique(x, return_counts=True)
-    return {
-        "n": np.float64(len(x)),
-        "log_unit": np.log(z_bar.mean()),
-        "xs": xs,
-        "n_xs": n_xs.astype(float),
-        "sum_log_z": np.log(z_bar).sum(),
-        "sum_x_log_z": (x * np.log(x * z_bar)).sum(),
-        "x": x,
-        "spent": x * z_bar,
-    }
-
-
-def log_likelihood(parameters: Values, history: pd.DataFrame) -> np.ndarray:
-    """Log-likelihood of each customer with x > 0 and z_bar > 0, eq. (1a).
+def log_likelihood(parameters: Values, data: Values, xp: Any = NUMPY) -> Any:
+    """Log-likelihood of each row with x > 0 and z_bar > 0, eq. (1a).
 
     f(z̄) = Γ(px+q)/(Γ(px) Γ(q)) · γ^q z̄^{px−1} x^{px} / (γ + x z̄)^{px+q}.
 
@@ -83,36 +89,40 @@ def log_likelihood(parameters: Values, history: pd.DataFrame) -> np.ndarray:
     ----------
     parameters
         p, q, gamma > 0; gamma in the currency of z_bar.
-    history
+    data
         x and z_bar, one row a customer.
+    xp
+        Functions in NumPy or PyTensor.
     """
     p, q, gamma = (parameters[name] for name in ("p", "q", "gamma"))
-    kept = rows(history)
-    x, z_bar = kept["x"].to_numpy(float), kept["z_bar"].to_numpy(float)
+    x, z_bar = data["x"], data["z_bar"]
     return (
-        gammaln(p * x + q)
-        - gammaln(p * x)
-        - gammaln(q)
-        + q * np.log(gamma)
-        + (p * x - 1) * np.log(z_bar)
-        + p * x * np.log(x)
-        - (p * x + q) * np.log(gamma + x * z_bar)
+        xp.gammaln(p * x + q)
+        - xp.gammaln(p * x)
+        - xp.gammaln(q)
+        + q * xp.log(gamma)
+        + (p * x - 1) * xp.log(z_bar)
+        + p * x * xp.log(x)
+        - (p * x + q) * xp.log(gamma + x * z_bar)
     )
 
 
-def graph(parameters: Values, data: Values):
+def fast(data: Arrays) -> Callable[[Values], float]:
     """Eq. (1a) summed over customers: log-gamma once per distinct x."""
-    import pytensor.tensor as pt
+    weight, x, z_bar = data["weight"], data["x"], data["z_bar"]
+    spent, n = x * z_bar, weight.sum()
+    xs, at_x = np.unique(x, return_inverse=True)
+    n_xs = np.bincount(at_x, weights=weight)
+    sum_log_z, sum_x_log_spent = (weight * np.log(z_bar)).sum(), (weight * x * np.log(spent)).sum()
 
-    p, q, gamma = (parameters[name] for name in ("p", "q", "gamma"))
-    by_x = pt.gammaln(p * data["xs"] + q) - pt.gammaln(p * data["xs"])
-    return (
-        (data["n_xs"] * by_x).sum()
-        + data["n"] * (q * pt.log(gamma) - pt.gammaln(q))
-        + p * data["sum_x_log_z"]
-        - data["sum_log_z"]
-        - ((p * data["x"] + q) * pt.log(gamma + data["spent"])).sum()
-    )
+    def total(parameters: Values) -> float:
+        p, q, gamma = (parameters[name] for name in ("p", "q", "gamma"))
+        by_x = gammaln(p * xs + q) - gammaln(p * xs)
+        once = q * np.log(gamma) - gammaln(q)
+        grown = (weight * (p * x + q) * np.log(gamma + spent)).sum()
+        return float((n_xs * by_x).sum() + n * once + p * sum_x_log_spent - sum_log_z - grown)
+
+    return total
 
 
 def simulate(parameters: Values, history: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -140,6 +150,33 @@ def expected_value(draws: Values, history: pd.DataFrame) -> np.ndarray:
     return d["p"] * (d["gamma"] + spent) / (d["p"] * x + d["q"] - 1)
 
 
+def future_spend(draws: Values, history: pd.DataFrame, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Value of `counts` purchases drawn from the predictive distribution: Gamma(p · counts, ν), ν ~ Gamma(q+px, γ+xz̄).
+
+    Parameters
+    ----------
+    draws
+        Parameter → (draws,).
+    history
+        x and z_bar, one row a customer.
+    counts
+        (customers, draws) whole numbers.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        (customers, draws), in the currency of z_bar.
+    """
+    d = as_column(draws)
+    x = history["x"].to_numpy(float)[:, None]
+    spent = x * np.maximum(np.nan_to_num(history["z_bar"].to_numpy(float)), 0)[:, None]
+    nu = rng.gamma(np.broadcast_to(d["q"] + d["p"] * x, counts.shape)) / (d["gamma"] + spent)
+    total = rng.gamma(np.where(counts > 0, d["p"] * counts, 1.0))
+    return np.where(counts > 0, total / nu, 0.0)
+
+
 MODEL = SpendModel(
     name="gamma_gamma",
     title="Gamma-Gamma",
@@ -147,11 +184,15 @@ MODEL = SpendModel(
     parameters=("p", "q", "gamma"),
     priors={"log_p": (1.0, 1.0), "log_q_above_1": (1.0, 1.0), "log_mean": (0.0, 1.0)},
     natural=natural,
+    constants=constants,
+    columns=("x", "z_bar"),
     rows=rows,
     faults=faults,
-    statistics=statistics,
+    too_little=too_little,
     log_likelihood=log_likelihood,
-    graph=graph,
+    fast=fast,
     simulate=simulate,
     expected_value=expected_value,
+    future_spend=future_spend,
+    value_scale="gamma",
 )

@@ -1,18 +1,22 @@
 """What customers are worth, as a result: table, draws, and what may be said of them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fit import INTERVAL, Fit
+from crmlab.clv.fitting.fit import INTERVAL, Fit
 from crmlab.contract import Basis, Result, Sentence
 from crmlab.contract.result import FEWEST
 
 GROUPS = 10
-NOTABLE_CORRELATION = 0.1
 HARDLY_ANYONE = 0.05
+
+Sums = Callable[[np.ndarray], np.ndarray]
+"""(customers,) group of each, from 0, −1 for none → (groups, draws): the groups' CLV under each draw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,27 +30,31 @@ class LifetimeValue(Result):
         p_alive_high; expected_orders, orders_low, orders_high (purchases expected within the horizon); order_value
         (expected value of one, currency); clv, clv_low, clv_high (currency). Means over the posterior, with 90 %
         intervals of the expectation.
-    draws
-        (customers, kept draws): CLV under each kept posterior draw, rows as in `table`.
-    correlation
-        Spearman correlation of x and z_bar among repeat buyers; the Gamma-Gamma model assumes 0.
+    sums
+        CLV of any groups of customers under each kept draw, computed anew when asked; (customers × draws) is not held.
     horizon_weeks, annual_discount_rate, margin_share
         As in the parameters.
+    free
+        Repeat buyers who paid nothing for their repeat purchases.
+    strained
+        What the fit of the spend model warned of.
     """
 
     table: pd.DataFrame
     basis: Basis
-    draws: np.ndarray
-    correlation: float
+    sums: Sums = field(repr=False)
     horizon_weeks: int
     annual_discount_rate: float
     margin_share: float
+    free: int = 0
+    strained: tuple[Sentence, ...] = ()
 
     title: ClassVar[str] = "Customer lifetime value: customers in groups from the highest to the lowest"
     note: ClassVar[str] = (
         "Expected discounted margin over the horizon, customers ranked by it and cut into groups of equal size. "
-        "Intervals (90 %) are those of the expectation under the model: a single customer varies far more, and company "
-        "totals by this model are known to be too narrow."
+        "Intervals (90 %) are those of the expectation under the model: a single customer varies far more, and "
+        "a model that knows no calendar is too sure of totals. Orders count net of returns; a basket below zero is a "
+        "return and no order."
     )
     columns: ClassVar = {
         "group": ("group", ",.0f"),
@@ -62,32 +70,28 @@ class LifetimeValue(Result):
 
     def shown(self) -> pd.DataFrame:
         """Groups of equal size by CLV, highest first: means, intervals, share of the total."""
-        groups = max(1, min(GROUPS, len(self.table) // FEWEST))
-        order = np.lexsort((np.arange(len(self.table)), -self.table["clv"].to_numpy().round(6)))
-        records = []
-        for number, where in enumerate(np.array_split(order, groups), start=1):
-            rows = self.table.iloc[where]
-            low, high = np.quantile(self.draws[where].mean(axis=0), INTERVAL)
-            records.append(
-                {
-                    "group": number,
-                    "customers": len(rows),
-                    "p_alive": rows["p_alive"].mean(),
-                    "expected_orders": rows["expected_orders"].mean(),
-                    "order_value": rows["order_value"].mean(),
-                    "clv": rows["clv"].mean(),
-                    "low": float(low),
-                    "high": float(high),
-                    "share": rows["clv"].sum() / self.table["clv"].sum(),
-                }
-            )
-        return pd.DataFrame(records)
+        return self._tenths[0]
 
     def total(self) -> tuple[float, float, float]:
         """The base's CLV: mean, and the 90 % interval under the model."""
-        totals = self.draws.sum(axis=0)
-        low, high = np.quantile(totals, INTERVAL)
+        low, high = np.quantile(self._tenths[1].sum(axis=0), INTERVAL)
         return float(self.table["clv"].sum()), float(low), float(high)
+
+    @cached_property
+    def _tenths(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """The groups shown, and their CLV under each draw."""
+        groups = max(1, min(GROUPS, len(self.table) // FEWEST))
+        order = np.lexsort((np.arange(len(self.table)), -self.table["clv"].to_numpy().round(6)))
+        of = np.empty(len(self.table), dtype=int)
+        for number, where in enumerate(np.array_split(order, groups)):
+            of[where] = number
+        sums = self.sums(of)
+        means = self.table.groupby(of)[["p_alive", "expected_orders", "order_value", "clv"]].mean()
+        customers = np.bincount(of, minlength=groups)
+        low, high = np.quantile(sums, INTERVAL, axis=1) / customers
+        shares = np.bincount(of, weights=self.table["clv"], minlength=groups) / self.table["clv"].sum()
+        table = pd.DataFrame({"group": np.arange(groups) + 1, "customers": customers})
+        return table.join(means.reset_index(drop=True)).assign(low=low, high=high, share=shares), sums
 
     def sentences(self) -> list[Sentence]:
         """Who leaves, what the base is worth, who carries it, and where the models' assumptions are strained."""
@@ -101,10 +105,17 @@ class LifetimeValue(Result):
         total, low, high = self.total()
         groups = self.shown()
         first = groups.iloc[0]
+        largest = np.sort(self.table["clv"].to_numpy())[-FEWEST + 1 :].sum()
+        few = [
+            Sentence(
+                "Fewer than five customers carry most of it: look at them one by one; totals and means rest on them.",
+                tone="warn",
+            )
+        ]
         return [
             Sentence(
                 "Over the next {weeks} weeks, discounted at {rate:.1%} a year, these customers are worth {total:,.0f} "
-                "(90 % interval {low:,.0f} to {high:,.0f} under the model, known to be too narrow for a total).",
+                "(90 % interval {low:,.0f} to {high:,.0f} under the model, too narrow for a total).",
                 {
                     "weeks": self.horizon_weeks,
                     "rate": self.annual_discount_rate,
@@ -117,6 +128,7 @@ class LifetimeValue(Result):
                 "The most valuable {customers:.0%} of customers carry {share:.0%} of it.",
                 {"customers": first["customers"] / len(self.table), "share": first["share"]},
             ),
+            *(few if len(self.table) > 2 * FEWEST and 2 * largest > total else []),
         ]
 
     def _assumptions(self) -> list[Sentence]:
@@ -132,36 +144,30 @@ class LifetimeValue(Result):
             said.append(
                 Sentence("An order's whole value counts as margin: no margin share is declared in the parameters.")
             )
-        r = self.correlation
-        if not np.isfinite(r):
-            said.append(Sentence("Too few repeat buyers to check that order value does not depend on frequency."))
-        elif r > NOTABLE_CORRELATION:
+        if self.free >= FEWEST:
             said.append(
                 Sentence(
-                    "Frequent buyers place larger orders (rank correlation {r:.2f}), though the spend model assumes "
-                    "that the two are unrelated: it overstates the value of customers with few orders.",
-                    {"r": r},
-                    tone="warn",
+                    "{n:,} repeat buyers paid nothing for their repeat orders; they are valued all the same, at what "
+                    "the spend model expects of a next order.",
+                    {"n": self.free},
                 )
             )
-        elif r < -NOTABLE_CORRELATION:
+        elif self.free:
             said.append(
-                Sentence(
-                    "Frequent buyers place smaller orders (rank correlation {r:.2f}), though the spend model assumes "
-                    "that the two are unrelated: it understates the value of customers with few orders.",
-                    {"r": r},
-                    tone="warn",
-                )
+                Sentence("A few repeat buyers paid nothing for their repeat orders; they are valued all the same.")
             )
-        else:
-            said.append(
-                Sentence(
-                    "Order value hardly depends on frequency (rank correlation {r:.2f}), as the spend model assumes.",
-                    {"r": r},
-                    tone="good",
-                )
-            )
-        return said
+        return [*said, *self.strained]
+
+
+def sums_of(draws: np.ndarray) -> Sums:
+    """`LifetimeValue.sums` from (customers, draws) held in memory."""
+
+    def sums(groups: np.ndarray) -> np.ndarray:
+        totals = np.zeros((int(groups.max(initial=-1)) + 1, draws.shape[1]))
+        np.add.at(totals, groups[groups >= 0], draws[groups >= 0])
+        return totals
+
+    return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +193,8 @@ class NoValue(Result):
 
 def leaving(table: pd.DataFrame) -> list[Sentence]:
     """Whether repeat buyers leave, in words; and that single purchases cannot tell."""
+    if not (table["x"] > 0).any():
+        return [Sentence("Nobody has bought again so far: what these customers will do is hardly known.", tone="warn")]
     repeat = table.loc[table["x"] > 0, "p_alive"]
     median, gone = float(repeat.median()), float((repeat < 0.5).mean())
     values = {"median": median, "gone": gone}

@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fit import INTERVAL
-from crmlab.clv.value import LifetimeValue, NoValue
+from crmlab.clv.fitting.fit import INTERVAL
+from crmlab.clv.value.lifetime import LifetimeValue, NoValue
 from crmlab.contract import Basis, Result, Sentence, mark
 from crmlab.contract.result import FEWEST
 
@@ -101,29 +101,26 @@ def segment_value(ltv: LifetimeValue | NoValue, membership: pd.Series, names: di
     if isinstance(ltv, NoValue):
         return ltv
     segment = ltv.table["customer_id"].map(membership)
-    whole = ltv.table.loc[segment.notna(), "clv"].sum()
-    records = []
-    for key in sorted(segment.dropna().unique()):
-        inside = (segment == key).to_numpy()
-        sums = ltv.draws[inside].sum(axis=0)
-        total = ltv.table.loc[inside, "clv"].sum()
-        low, high = np.quantile(sums, INTERVAL)
-        n = int(inside.sum())
-        records.append(
-            {
-                "segment": str(key),
-                "name": names.get(key, str(key)),
-                "customers": n,
-                "clv": total / n,
-                "low": float(low) / n,
-                "high": float(high) / n,
-                "total": float(total),
-                "total_low": float(low),
-                "total_high": float(high),
-                "share": float(total / whole),
-            }
-        )
-    valued = int(segment.notna().sum())
+    groups, keys = pd.factorize(segment, sort=True)
+    inside = groups >= 0
+    totals = np.bincount(groups[inside], weights=ltv.table["clv"].to_numpy()[inside])
+    customers = np.bincount(groups[inside])
+    low, high = np.quantile(ltv.sums(groups), INTERVAL, axis=1)
+    table = pd.DataFrame(
+        {
+            "segment": [str(key) for key in keys],
+            "name": [names.get(key, str(key)) for key in keys],
+            "customers": customers,
+            "clv": totals / customers,
+            "low": low / customers,
+            "high": high / customers,
+            "total": totals,
+            "total_low": low,
+            "total_high": high,
+            "share": totals / totals.sum(),
+        },
+        columns=SEGMENT_COLUMNS,
+    )
+    valued = int(inside.sum())
     basis = Basis(valued, mark("customers"), ltv.basis.start, ltv.basis.end, ltv.basis.design)
-    without = int((~membership.index.isin(ltv.table["customer_id"])).sum())
-    return SegmentValue(pd.DataFrame(records, columns=SEGMENT_COLUMNS), basis, without)
+    return SegmentValue(table, basis, without=int(membership.notna().sum()) - valued)

@@ -1,0 +1,1 @@
+"""Subscriptions: how long they last and what they are worth."""

@@ -1,0 +1,1 @@
+"""The models of the literature, one file each, and what they share."""

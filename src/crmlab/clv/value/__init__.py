@@ -1,0 +1,1 @@
+"""From posteriors to what customers, segments and the base are worth."""
