@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlab.clv.by_segment import segment_value
-from crmlab.clv.value import LifetimeValue
+from crmlab.clv.value.by_segment import segment_value
+from crmlab.clv.value.lifetime import LifetimeValue, sums_of
 from crmlab.contract import Basis
 
 NAMES = {"s1": "Loyal", "s2": "New"}
@@ -12,7 +12,7 @@ NAMES = {"s1": "Loyal", "s2": "New"}
 def ltv(values, width=0.1):
     table = pd.DataFrame({"customer_id": [f"{i:03d}" for i in range(len(values))], "clv": values})
     draws = np.asarray(values, float)[:, None] * np.linspace(1 - width, 1 + width, 21)
-    return LifetimeValue(table, Basis(len(values), "customers"), draws, 0.0, 52, 0.1, 0.3)
+    return LifetimeValue(table, Basis(len(values), "customers"), sums_of(draws), 52, 0.1, 0.3)
 
 
 def members(*segments):

@@ -3,42 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from crmlab.clv.by_segment import SegmentValue
-from crmlab.clv.validate import Validation
-from crmlab.clv.value import LifetimeValue, NoValue
-from crmlab.contract import Sentence, say
+from crmlab.clv.company.equity import CustomerEquity
+from crmlab.clv.value.by_segment import SegmentValue
+from crmlab.clv.value.lifetime import LifetimeValue, NoValue
+from crmlab.contract import Sentence, localise, say
 from crmlab.contract.result import FEWEST
 from crmlab.plots.frame import PALETTE, axes, finish, label, plot
-
-
-@plot
-def tracking(validation: Validation) -> Axes | None:
-    """Predicted against actual repeat purchases of the validation period, by purchases before it."""
-    table = validation.table
-    if table.empty:
-        return None
-    ax = axes(Sentence("Repeat purchases in the {weeks} weeks withheld", {"weeks": validation.weeks}), validation.basis)
-    where = np.arange(len(table))
-    ax.fill_between(where, table["low"], table["high"], color=PALETTE[0], alpha=0.2, label=say("90 % interval"))
-    ax.plot(where, table["predicted"], color=PALETTE[0], marker="o", label=say("predicted"))
-    ax.plot(where, table["actual"], color=PALETTE[1], marker="s", linestyle="none", label=say("actual"))
-    ax.set_ylim(bottom=0)
-    ax.set_xticks(where, table["before"])
-    ax.legend(frameon=False)
-    inside = int(((table["actual"] >= table["low"]) & (table["actual"] <= table["high"])).sum())
-    alt = Sentence(
-        "Predicted and actual repeat purchases a customer over {weeks} weeks, by repeat purchases before: in {inside} "
-        "of {groups} groups the actual mean lies within the 90 % interval. In the last group {predicted:.1f} were "
-        "predicted and {actual:.1f} happened.",
-        {
-            "weeks": validation.weeks,
-            "inside": inside,
-            "groups": len(table),
-            "predicted": table["predicted"].iloc[-1],
-            "actual": table["actual"].iloc[-1],
-        },
-    )
-    return finish(ax, alt=alt, x="repeat purchases before the validation period", y="mean purchases a customer")
 
 
 @plot
@@ -98,3 +68,35 @@ def segment_value(value: SegmentValue | NoValue) -> Axes | None:
         },
     )
     return finish(ax, alt=alt, x="mean CLV, currency (90 % interval)", thousands="x")
+
+
+@plot
+def customer_equity(equity: CustomerEquity | NoValue) -> Axes | None:
+    """Share of the customers and of their total CLV by what they did; nothing where there is no CLV."""
+    if isinstance(equity, NoValue):
+        return None
+    table = equity.table[equity.table["customers"] >= FEWEST].iloc[::-1]
+    if table.empty:
+        return None
+    ax = axes("Who carries the customer equity", equity.basis, height=1.6 + 0.55 * len(table))
+    where = np.arange(len(table))
+    people = table["customers"] / equity.table["customers"].sum()
+    ax.barh(where + 0.19, people, height=0.36, color=PALETTE[7], label=say("share of customers"))
+    ax.barh(where - 0.19, table["share"], height=0.36, color=PALETTE[0], label=say("share of total CLV"))
+    for y, share in (*zip(where + 0.19, people, strict=True), *zip(where - 0.19, table["share"], strict=True)):
+        ax.text(share + 0.01, y, localise(f"{share:.0%}"), va="center", fontsize=8, color="#444")
+    ax.set_yticks(where, [label(say(state)) for state in table["state"]])
+    ax.set_xlim(0, 1)
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    most = table.loc[table["share"].idxmax()]
+    alt = Sentence(
+        "Bars of the share of customers and of total lifetime value in {states} groups: customers who {state} carry "
+        "most of it, {share:.0%}, and are {people:.0%} of all.",
+        {
+            "states": len(table),
+            "state": say(most["state"]),
+            "share": most["share"],
+            "people": people.loc[table["share"].idxmax()],
+        },
+    )
+    return finish(ax, alt=alt, percent="x")
