@@ -44,6 +44,9 @@ def run(
     today: Annotated[
         str | None, typer.Option(help="What is due is decided from this day, YYYY-MM-DD. Default: the system's date.")
     ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(help="Run this topic too, after the analysis; may be given several times.")
+    ] = None,
     revise: Annotated[
         bool, typer.Option("--revise", help="Publish a revision beside a stage that would now come out differently.")
     ] = False,
@@ -51,7 +54,7 @@ def run(
     """Run what is due of a study, and publish it as pages."""
     from crmlab.loop import Asked, run_study
 
-    asked = Asked(today=_day(today), cycle=cycle, through=through.value, revise=revise)
+    asked = Asked(today=_day(today), cycle=cycle, through=through.value, revise=revise, topics=tuple(topic or ()))
     errors, console = Console(stderr=True), Console(soft_wrap=True)
     with Progress(
         SpinnerColumn(),

@@ -11,7 +11,7 @@ import pandas as pd
 from crmlab.base.orders import orders
 from crmlab.base.responses import responses
 from crmlab.base.traits import Traits
-from crmlab.contract import Basis, Params, Sentence, mark, use
+from crmlab.contract import Basis, Fault, Params, Refused, Sentence, mark, use
 from crmlab.contract.result import FEWEST, frame_html
 from crmlab.data.reading import ReadingReport, reading_report
 from crmlab.plots.frame import show_in_jupyter
@@ -75,6 +75,13 @@ class OpenCycle:
     def tables(self) -> dict[str, ibis.Table]:
         """The canonical tables, cut to what this stage may see."""
         return Store(Path(self._context.store)).read(self._context.inputs, self._con)
+
+    def table(self, name: str) -> ibis.Table:
+        """One of the canonical tables; refused where the study has none of that name."""
+        if name not in self.tables:
+            what = f"no such table; declare it under data, beside {', '.join(sorted(self.tables))}"
+            raise Refused(self.params.study, [Fault(name, what)])
+        return self.tables[name]
 
     @cached_property
     def orders(self) -> ibis.Table:

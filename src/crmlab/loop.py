@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from crmlab.contract import CrmlabError, GateFailed, Refused, strict_yaml
+from crmlab.contract import CrmlabError, Fault, GateFailed, Refused, strict_yaml
 from crmlab.cycle import CONTEXT, FINISHED
 from crmlab.execute import Stopped, in_kernel, in_process
 from crmlab.report.publish import write_index, write_page
@@ -28,8 +28,9 @@ from crmlab.stage.context import (
     resolved_params,
     study_key,
     take_in,
+    topics,
 )
-from crmlab.stage.folder import NAMES, lock, place, publish, published, staging
+from crmlab.stage.folder import NAMES, folder_of, lock, place, publish, published, staging
 from crmlab.stage.identity import differences, git_commit, versions
 from crmlab.stage.inputs import Intake, Store, digest_of
 from crmlab.study import Cycle, StudyFile, load_study
@@ -59,6 +60,8 @@ class Asked:
     cycle: str | None = None
     through: str = "reanalysis"
     revise: bool = False
+    topics: tuple[str, ...] = ()
+    """Topics beside those the study names."""
     pictures: bool = True
     """False: run the notebooks' cells in this process, without plots or pages, as simulations do."""
 
@@ -83,6 +86,8 @@ def run_study(path: Path | str, asked: Asked, *, tell: Callable[..., None] = lam
     file = load_study(path)
     named = asked.cycle is not None
     cycles = [file.study.cycle_named(asked.cycle)] if named else list(file.study.calendar(asked.today))
+    wanted = tuple(dict.fromkeys((*file.study.topics, *asked.topics)))
+    _check_topics(path, wanted)
     study_folder = file.reports / file.study.study
     with _nothing_new_on_refusal(study_folder), lock(study_folder):
         _sweep(study_folder)
@@ -102,8 +107,21 @@ def run_study(path: Path | str, asked: Asked, *, tell: Callable[..., None] = lam
                 outcomes.append(_stage(file, cycle, stage, store, intake, asked, tell))
                 if outcomes[-1].exit_code:
                     break
+            if not published(study_folder, cycle.cycle, folder_of("analysis")):
+                continue
+            for topic in wanted:
+                intake = intake or take_in(file)
+                outcomes.append(_stage(file, cycle, topic, store, intake, asked, tell))
         write_index(file, outcomes, cycles=file.study.calendar(asked.today))
     return outcomes
+
+
+def _check_topics(path: Path | str, wanted: tuple[str, ...]) -> None:
+    there = topics()
+    if faults := [
+        Fault("topics", f"no topic is called {t!r}; there are: {', '.join(there)}") for t in wanted if t not in there
+    ]:
+        raise Refused(str(path), faults)
 
 
 def due(file: StudyFile, cycle: Cycle, stage: str) -> date:
@@ -128,7 +146,7 @@ def _stage(
     except CrmlabError as error:
         return _failed(study_folder, cycle, stage, str(error), error.exit_code, None)
     now = identity_of(file, cycle, context)
-    there = published(study_folder, cycle.cycle, NAMES[stage])
+    there = published(study_folder, cycle.cycle, folder_of(stage))
     revision = 1
     if there:
         differing = differences(there.manifest["identity"], now)
@@ -138,7 +156,7 @@ def _stage(
         if not asked.revise:
             return _left(cycle, stage, differing, only_upkeep=set(differing) <= UPKEEP and asked.cycle is None)
         revision = there.revision + 1
-    final = place(study_folder, cycle.cycle, NAMES[stage], revision=revision)
+    final = place(study_folder, cycle.cycle, folder_of(stage), revision=revision)
     with staging(final) as staged:
         try:
             notebook = _execute(file, cycle, stage, context, staged, asked, tell)
@@ -234,7 +252,7 @@ def _manifest(
     return {
         "study": file.study.study,
         "cycle": cycle.cycle,
-        "stage": NAMES[stage],
+        "stage": folder_of(stage),
         "revision": revision,
         "identity": identity,
         "parents": {name: os.path.relpath(folder, study_folder) for name, folder in context.parents.items()},
@@ -265,7 +283,7 @@ def _failed(
 
 
 def _failure_folder(study_folder: Path, cycle: Cycle, stage: str) -> Path:
-    return study_folder / "failed" / f"{cycle.cycle}-{NAMES[stage]}"
+    return study_folder / "failed" / f"{cycle.cycle}-{folder_of(stage)}"
 
 
 def _forget_failure(study_folder: Path, cycle: Cycle, stage: str) -> None:

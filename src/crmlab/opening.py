@@ -7,7 +7,7 @@ from typing import Any
 
 from crmlab.cycle import CONTEXT, OpenCycle
 from crmlab.stage.context import PROJECT, Context, prepare, take_in
-from crmlab.stage.folder import NAMES, published
+from crmlab.stage.folder import folder_of, published
 from crmlab.stage.inputs import Store
 from crmlab.study import StudyFile, load_study
 
@@ -23,11 +23,11 @@ def open_cycle(study: str | Path, cycle: str, *, stage: str) -> OpenCycle:
     Parameters
     ----------
     study
-        Path of the params file, from the working folder or from ``notebooks/loop``.
+        Path of the params file, from the working folder or from a folder of notebooks.
     cycle
         Name of the cycle.
     stage
-        ``analysis``, ``activation`` or ``reanalysis``.
+        ``analysis``, ``activation`` or ``reanalysis``, or the name of a topic.
     """
     if handed := os.environ.get(CONTEXT):
         context = Context.from_file(Path(handed))
@@ -43,7 +43,7 @@ def open_cycle(study: str | Path, cycle: str, *, stage: str) -> OpenCycle:
 
 def _own_context(file: StudyFile, cycle: Any, stage: str) -> Context:
     study_folder = file.reports / file.study.study
-    if there := published(study_folder, cycle.cycle, NAMES[stage]):
+    if there := published(study_folder, cycle.cycle, folder_of(stage)):
         inputs = dict(there.manifest["identity"]["inputs"])
         return Context(
             study=str(file.path),

@@ -128,6 +128,8 @@ class Study(Params):
     """The time zone whose civil days the data's dates are."""
     data: DataParams
     cycles: Calendar
+    topics: tuple[str, ...] = ()
+    """Topics to run after each analysis: names of notebooks in notebooks/topics."""
 
     summary: SummaryParams = SummaryParams()
     rfm: RFMParams = RFMParams()

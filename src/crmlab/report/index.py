@@ -12,6 +12,10 @@ STAGES = {
     "2_activation": mark("Activation"),
     "3_reanalysis": mark("Re-analysis"),
 }
+TOPICS = {
+    "topic_lifetime_value": mark("Lifetime value"),
+    "topic_subscriptions": mark("Subscriptions"),
+}
 STATES = {
     "published": mark("published"),
     "failed": mark("failed"),
@@ -95,7 +99,8 @@ def reports_index(studies: Sequence[Study]) -> str:
 
 def stage_name(stage: str) -> str:
     """``1_analysis`` → *Analysis*, in the language in use; a stage of another name is called by it."""
-    return say(STAGES[stage]) if stage in STAGES else stage
+    known = STAGES | TOPICS
+    return say(known[stage]) if stage in known else stage
 
 
 def _turn(cycle: str, stages: Sequence[Stage]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from crmlab.contract import language, say, use
 from crmlab.report.index import reports_index, stage_name, study_index
 from crmlab.report.page import page
 from crmlab.stage.context import cut_of
-from crmlab.stage.folder import NAMES, Published, published, write_text
+from crmlab.stage.folder import NAMES, Published, folder_of, published, write_text
 from crmlab.stage.heading import header
 from crmlab.study import Cycle, StudyFile
 
@@ -18,7 +18,7 @@ from crmlab.study import Cycle, StudyFile
 def write_page(file: StudyFile, cycle: Cycle, stage: str, notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write the page of one executed notebook."""
     use(file.study.lang)
-    title = f"{stage_name(NAMES[stage])} · {cycle.cycle}"
+    title = f"{stage_name(folder_of(stage))} · {cycle.cycle}"
     facts, up = header(file, cycle.cycle, stage), "../../index.html"
     text = page(notebook, title=title, header=facts, lang=file.study.lang, index=up, notice=notice(file))
     path.write_text(text, encoding="utf-8")
@@ -41,7 +41,8 @@ def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ..
     use(file.study.lang)
     study_folder = file.reports / file.study.study
     said = {(o.cycle, o.stage): o for o in outcomes}
-    stages = [_stage(study_folder, c, s, said.get((c.cycle, s))) for c in cycles for s in NAMES]
+    asked = list(dict.fromkeys([*NAMES, *file.study.topics, *_published_topics(study_folder)]))
+    stages = [_stage(study_folder, c, s, said.get((c.cycle, s))) for c in cycles for s in asked]
     study = {
         "study": file.study.study,
         "title": file.study.title or file.study.study,
@@ -60,6 +61,11 @@ def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ..
     use(before)
 
 
+def _published_topics(study_folder: Path) -> list[str]:
+    found = {p.name.split(".")[0].removeprefix("topic_") for p in study_folder.glob("*/topic_*")}
+    return sorted(found)
+
+
 def _study_header(file: StudyFile) -> dict[str, str]:
     whole = header(file, next(iter(file.study.cycles)).cycle, "analysis")
     of_a_cycle = {say("cycle"), say("sees data through"), say("outcome window")}
@@ -68,13 +74,13 @@ def _study_header(file: StudyFile) -> dict[str, str]:
 
 def _stage(study_folder: Path, cycle: Cycle, stage: str, outcome: Any) -> dict[str, Any]:
     """One stage as the index shows it."""
-    there = published(study_folder, cycle.cycle, NAMES[stage])
-    failure = study_folder / "failed" / f"{cycle.cycle}-{NAMES[stage]}"
+    there = published(study_folder, cycle.cycle, folder_of(stage))
+    failure = study_folder / "failed" / f"{cycle.cycle}-{folder_of(stage)}"
     failed = json.loads((failure / "failure.json").read_text()) if (failure / "failure.json").is_file() else None
     state = "published" if there else failed["state"] if failed else _open_state(outcome)
     return {
         "cycle": cycle.cycle,
-        "stage": NAMES[stage],
+        "stage": folder_of(stage),
         "state": state,
         "href": _href(study_folder, there, failure),
         "as_of": str(cut_of(cycle, stage)),

@@ -14,7 +14,7 @@ import platformdirs
 
 from crmlab.contract import Fault, Refused
 from crmlab.data import intake as data_intake
-from crmlab.stage.folder import NAMES, Published, published
+from crmlab.stage.folder import NAMES, Published, folder_of, published
 from crmlab.stage.identity import identity
 from crmlab.stage.inputs import Files, Intake, Store, connect
 from crmlab.study import Cycle, Study, StudyFile
@@ -53,9 +53,16 @@ class Context:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
+def topics() -> list[str]:
+    """The topics there are: one question each, asked of any study after its analysis."""
+    return sorted(path.stem for path in (PROJECT / "notebooks" / "topics").glob("*.ipynb"))
+
+
 def notebook_of(stage: str) -> Path:
-    """The loop notebook of a stage."""
-    return PROJECT / "notebooks" / "loop" / f"{NAMES[stage]}.ipynb"
+    """The notebook of a stage or topic."""
+    if stage in NAMES:
+        return PROJECT / "notebooks" / "loop" / f"{NAMES[stage]}.ipynb"
+    return PROJECT / "notebooks" / "topics" / f"{stage}.ipynb"
 
 
 def take_in(file: StudyFile) -> Intake:
@@ -91,15 +98,15 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
     if stage == "analysis":
         closed = [c for c in file.study.calendar(cycle.as_of) if c.window_end <= cycle.as_of]
         for earlier in sorted(closed, key=lambda c: c.window_end, reverse=True):
-            if found := published(study_folder, earlier.cycle, NAMES["reanalysis"]):
+            if found := published(study_folder, earlier.cycle, folder_of("reanalysis")):
                 return {"reanalysis": found}
             if not _without_list(study_folder, earlier):
                 how = f"crmlab run {_shown(file.path)} --cycle {earlier.cycle}"
                 what = f"builds on the re-analysis of {earlier.cycle}, which is not published; publish it first: {how}"
                 raise Refused(f"{stage} of {cycle.cycle}", what)
         return {}
-    needed = ["analysis"] if stage == "activation" else ["analysis", "activation"]
-    found = {name: published(study_folder, cycle.cycle, NAMES[name]) for name in needed}
+    needed = ["analysis", "activation"] if stage == "reanalysis" else ["analysis"]
+    found = {name: published(study_folder, cycle.cycle, folder_of(name)) for name in needed}
     missing = [name for name, stage_folder in found.items() if stage_folder is None]
     if missing:
         how = f"crmlab run {_shown(file.path)} --cycle {cycle.cycle} --through {missing[-1]}"
@@ -111,7 +118,7 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
 
 def _without_list(study_folder: Path, cycle: Cycle) -> bool:
     """Whether a cycle can have no re-analysis, because a gate refused its list."""
-    failure = study_folder / "failed" / f"{cycle.cycle}-{NAMES['activation']}" / "failure.json"
+    failure = study_folder / "failed" / f"{cycle.cycle}-{folder_of('activation')}" / "failure.json"
     return failure.is_file() and json.loads(failure.read_text(encoding="utf-8"))["state"] == "refused"
 
 
@@ -143,7 +150,7 @@ def resolved_params(study: Study, cycle: Cycle, stage: str) -> dict[str, Any]:
     whole = study.model_dump(mode="json")
     general = ("study", "title", "lang", "mode", "consent", "design", "seed", "currency", "time_zone")
     data = {k: v for k, v in whole["data"].items() if k != "extracted_on"}
-    own = {k: whole[k] for k in (*general, *SECTIONS[stage])}
+    own = {k: whole[k] for k in (*general, *SECTIONS.get(stage, SECTIONS["analysis"]))}
     return own | {"cycle": cycle.model_dump(mode="json"), "data": data}
 
 

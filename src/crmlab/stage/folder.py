@@ -19,6 +19,12 @@ from crmlab.stage.inputs import digest_of
 
 STAGES = ("1_analysis", "2_activation", "3_reanalysis")
 NAMES = {stage.split("_")[1]: stage for stage in STAGES}
+"""Stage → its folder."""
+
+
+def folder_of(stage: str) -> str:
+    """The folder of a stage or, beside them, of a topic."""
+    return NAMES.get(stage, f"topic_{stage}")
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def published(study_folder: Path, cycle: str, stage: str) -> Published | None:
 
 
 def _revision(folder: Path) -> int:
-    match = re.fullmatch(r"[123]_[a-z]+(?:\.r([0-9]+))?", folder.name)
+    match = re.fullmatch(r"(?:[123]|topic)_[a-z_]+(?:\.r([0-9]+))?", folder.name)
     return (int(match[1]) if match[1] else 1) if match else 0
 
 
