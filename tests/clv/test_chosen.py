@@ -138,6 +138,18 @@ def test_customer_equity_states_the_interval_that_knows_the_calendar(orders):
     )
 
 
+def test_campaigns_of_the_params_enter_the_forecast_and_one_turned_round_is_refused(orders):
+    known = history_of(orders, as_of=AS_OF, params=CLVParams())
+    bought = fit_purchases(known, segment=segments(known), seed=1, name="t", params=CLVParams())
+    days = {"start": AS_OF - timedelta(days=20), "end": AS_OF + timedelta(days=30), "reach": 0.5}
+    params = CLVParams(campaigns=[days], horizon_weeks=8)
+    told = forecast_or_reason(orders, bought, as_of=AS_OF, params=params, seed=1)
+    assert told.campaign_effect.size
+    assert told.planned_reach == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="before start"):
+        CLVParams(campaigns=[days | {"end": AS_OF - timedelta(days=40)}])
+
+
 def test_origins_of_the_past_leave_a_quarter_before_and_four_weeks_after(orders):
     days = past_origins(orders, as_of=AS_OF)
     assert len(days) == 12

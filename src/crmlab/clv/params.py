@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crmlab.contract import Params
 
@@ -17,6 +17,23 @@ class Covariates(Params):
     """How soon they leave."""
     value: tuple[str, ...] = ()
     """What a purchase is worth."""
+
+
+class Campaign(Params):
+    """A campaign, past or planned, that moves purchases of all customers together."""
+
+    start: date
+    """Its first day."""
+    end: date
+    """Its last day."""
+    reach: float = Field(gt=0, le=1)
+    """Share of the base that it contacts."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Campaign":
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} is before start {self.start}")
+        return self
 
 
 class CLVParams(Params):
@@ -34,6 +51,8 @@ class CLVParams(Params):
     """Each segment its own parameters, drawn from a distribution common to all."""
     covariates: Covariates = Covariates()
     """Traits on which buying, leaving and spending may depend."""
+    campaigns: tuple[Campaign, ...] = ()
+    """Campaigns that the company's forecast is told of: their effect is learnt from past ones."""
     horizon_weeks: int = Field(52, ge=1, le=520)
     """Weeks ahead over which value is counted."""
     annual_discount_rate: float = Field(0.10, ge=0, le=1)

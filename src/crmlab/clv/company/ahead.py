@@ -65,7 +65,7 @@ def forecast_or_reason(
     as_of
         Last day that is seen.
     params, seed, segments
-        Horizon, sampler, draws to keep; the study's seed; customer_id → segment.
+        Horizon, sampler, draws to keep, campaigns; the study's seed; customer_id → segment.
     """
     if counts_chances(params):
         return NoForecast(pd.DataFrame(), purchases.basis, (NO_WEEKS,))
@@ -75,9 +75,10 @@ def forecast_or_reason(
         plain = fit(known, params.purchases, seed=seed, name="company", params=params, basis=purchases.basis)
     if not plain.passed:
         return NoForecast(pd.DataFrame(), plain.basis, plain.failures)
-    weeks = params.horizon_weeks
+    known = pd.DataFrame([c.model_dump() for c in params.campaigns], columns=["start", "end", "reach"])
+    told = {"segments": segments, "campaigns": known}
     try:
-        return forecast(orders, plain, as_of=as_of, weeks=weeks, params=params, seed=seed, segments=segments)
+        return forecast(orders, plain, as_of=as_of, weeks=params.horizon_weeks, params=params, seed=seed, **told)
     except Refused:
         why = Sentence(
             "Fewer than {weeks} whole weeks have been seen: too few to tell how all customers stray from the model.",
