@@ -187,9 +187,9 @@ def test_forecast_of_a_steady_base_is_as_wide_as_the_model(loyal):
 
 
 def test_margin_discounts_and_multiplies(made):
-    free = margin(made, np.array([20.0]), params=CLVParams(annual_discount_rate=0, margin_share=0.5))
+    free = margin(made, np.array([20.0]), annual_discount_rate=0, margin_share=0.5)
     assert free == pytest.approx(made.draws.sum(axis=1) * 10.0)
-    dear = margin(made, np.array([20.0]), params=CLVParams(annual_discount_rate=1, margin_share=0.5))
+    dear = margin(made, np.array([20.0]), annual_discount_rate=1, margin_share=0.5)
     assert (dear < free).all()
     assert (dear > free / 2**0.5).all()
 

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from crmlab.clv.company.ahead import NoForecast
+from crmlab.clv.company.forecast import margin
 from crmlab.clv.company.forecast_result import CompanyForecast
 from crmlab.clv.fitting.fit import INTERVAL, Fit
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.lifetime import LifetimeValue, NoValue
-from crmlab.clv.value.predict import WEEKS_A_YEAR, Fits, Part, each, no_value, parts, weekly
+from crmlab.clv.value.predict import Fits, Part, each, no_value, parts, weekly
 from crmlab.contract import Basis, Result, Sentence, mark
 from crmlab.contract.result import FEWEST
 
@@ -304,6 +305,5 @@ def customer_equity(
 def with_calendar(ltv: LifetimeValue, ahead: CompanyForecast) -> np.ndarray:
     """(draws,) the base's CLV from forecast purchases at the mean value of an expected order, discounted by week."""
     order_value = np.average(ltv.table["order_value"], weights=ltv.table["expected_orders"])
-    years = (ahead.table["week"].to_numpy() - 0.5) / WEEKS_A_YEAR
-    purchases = (ahead.draws / (1 + ltv.annual_discount_rate) ** years).sum(axis=1)
-    return purchases * order_value * ltv.margin_share
+    assumed = {"annual_discount_rate": ltv.annual_discount_rate, "margin_share": ltv.margin_share}
+    return margin(ahead, np.array([order_value]), **assumed)

@@ -133,7 +133,9 @@ def forecast(
     )
 
 
-def margin(forecast: CompanyForecast, order_value: np.ndarray, *, params: CLVParams) -> np.ndarray:
+def margin(
+    forecast: CompanyForecast, order_value: np.ndarray, *, annual_discount_rate: float, margin_share: float
+) -> np.ndarray:
     """Draws of the discounted margin of all purchases forecast, in currency.
 
     Parameters
@@ -142,12 +144,12 @@ def margin(forecast: CompanyForecast, order_value: np.ndarray, *, params: CLVPar
         Purchases by draw and week; a week's fall in its middle.
     order_value
         (k,) draws of the mean value of a repeat purchase, paired with the forecast's draws in turn.
-    params
-        Annual discount rate, margin share.
+    annual_discount_rate, margin_share
+        As in the parameters.
     """
     years = (forecast.table["week"].to_numpy() - 0.5) / YEAR
-    worth = (forecast.draws / (1 + params.annual_discount_rate) ** years).sum(axis=1)
-    return worth * np.resize(order_value, len(worth)) * params.margin_share
+    worth = (forecast.draws / (1 + annual_discount_rate) ** years).sum(axis=1)
+    return worth * np.resize(order_value, len(worth)) * margin_share
 
 
 def repeats_before(orders: ibis.Table, as_of: date, weeks: int) -> np.ndarray:
