@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import islice, takewhile
 from pathlib import Path
@@ -18,6 +18,7 @@ from crmlab.base.retention import RetentionParams
 from crmlab.base.rfm import RFMParams
 from crmlab.base.summary import SummaryParams
 from crmlab.base.traits import TraitsParams
+from crmlab.clv.chosen import clv_faults
 from crmlab.clv.params import CLVParams
 from crmlab.contract import Fault, Params, Refused, strict_yaml
 from crmlab.data.params import DataParams
@@ -230,6 +231,9 @@ def load_study(path: Path | str) -> StudyFile:
         study = Study.model_validate(merged)
     except ValidationError as error:
         raise Refused(str(path), [_fault(e, merged, lines) for e in error.errors()]) from None
+    if faults := clv_faults(study.clv):
+        known = [replace(f, where=f"{f.where} (line {lines[f.where]})") if f.where in lines else f for f in faults]
+        raise Refused(str(path), known)
     return StudyFile(study, path.resolve(), folder)
 
 

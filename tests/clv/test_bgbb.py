@@ -174,8 +174,7 @@ def test_every_fault_is_named_at_once():
     with pytest.raises(Refused) as refused:
         bgbb.MODEL.check(wrong.assign(period_weeks=[1.0, 1, 1, 2]))
     assert [f.where for f in refused.value.faults] == ["x", "t_x", "x", "t_x", "period_weeks"]
-    with pytest.raises(Refused, match="nobody bought again"):
-        bgbb.MODEL.check(customers((0, 0, 6)))
+    assert "Nobody bought again" in str(bgbb.MODEL.too_little(customers((0, 0, 6)))[0])
     with pytest.raises(Refused, match="period_weeks"):
         bgbb.MODEL.check(customers((1, 1, 6)).drop(columns="period_weeks"))
     with pytest.raises(Refused, match="missing, infinite or negative"):

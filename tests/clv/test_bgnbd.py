@@ -122,6 +122,16 @@ def test_simulated_histories_are_accepted():
     assert bgnbd.MODEL.faults(simulated) == []
 
 
+@pytest.mark.parametrize(
+    "parameters", [(0.1, 0.02, 20, 30), (0.2, 0.01, 3, 3), (2, 0.01, 0.05, 0.9), (1, 0.05, 0.5, 2)]
+)
+@pytest.mark.parametrize("ahead", [52.0, 520.0])
+def test_horizons_far_beyond_what_was_seen_equal_equation_10(parameters, ahead):
+    p = dict(zip(("r", "alpha", "a", "b"), parameters, strict=True))
+    found = bgnbd.expected_purchases(p, customers((0, 0, 0)), ahead)[0, 0, 0]
+    assert found == pytest.approx(equation_10(p, 0, 0.0, 0.0, ahead), rel=1e-6)
+
+
 @pytest.mark.parametrize(("r", "x"), [(30.0, 5), (235.0, 5), (235.0, 900), (80.0, 4000)])
 def test_customers_who_all_buy_at_one_rate_lose_no_digits(r, x):
     """₂F₁ as the integral over p that it stands for: E[(1 + pz)^−(r+x+1)], p ~ Beta(a, b+x)."""

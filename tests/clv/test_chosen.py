@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlab.clv.chosen import counts_chances, fit_purchases, fit_spend, fits_of, history_of
+from crmlab.clv.chosen import clv_faults, counts_chances, fit_purchases, fit_spend, fits_of, history_of
 from crmlab.clv.company.ahead import NoForecast, forecast_or_reason, past_or_reason
 from crmlab.clv.company.equity import customer_equity, new_customer
 from crmlab.clv.company.rolling import past_origins
@@ -47,6 +47,29 @@ def test_a_model_of_chances_reads_periods_and_says_when_none_is_named(orders):
     assert (known["x"] <= known["n"]).all()
     with pytest.raises(Refused, match=r"clv\.period"):
         history_of(orders, as_of=AS_OF, params=CLVParams(purchases="bgbb"))
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "said"),
+    [
+        ({"purchases": "bgnbdd"}, "clv.purchases", "did you mean 'bgnbd'"),
+        ({"purchases": "sbg"}, "clv.purchases", "expected one of"),
+        ({"spend": "bgnbd"}, "clv.spend", "gamma_gamma"),
+        ({"purchases": "bgbb"}, "clv.period", "missing"),
+        ({"purchases": "bgbb", "period": "year", "horizon_weeks": 26}, "clv.horizon_weeks", "no whole year"),
+        ({"purchases": "mbg_cnbd_k", "covariates": {"dropout": ["web"]}}, "clv.purchases", "family"),
+        (
+            {"purchases": "bgbb", "period": "year", "covariates": {"purchase": ["web"]}},
+            "clv.covariates.purchase",
+            "act on",
+        ),
+    ],
+)
+def test_what_no_data_could_mend_is_named_before_any_is_read(given, where, said):
+    (fault,) = clv_faults(CLVParams(**given))
+    assert fault.where == where
+    assert said in fault.what
+    assert clv_faults(CLVParams()) == []
 
 
 def test_whole_periods_are_withheld_and_what_happened_in_them_is_counted(orders):
@@ -94,14 +117,9 @@ def test_covariates_are_joined_fitted_and_valued_and_a_family_with_them_is_refus
     assert (value.table["clv"] >= 0).all()
     ahead = forecast_or_reason(orders, bought, as_of=AS_OF, params=params, seed=1)
     assert len(ahead.table) == params.horizon_weeks
+    family = params.model_copy(update={"purchases": "mbg_cnbd_k"})
     with pytest.raises(Refused, match="family"):
-        fit_purchases(
-            known,
-            segment=segments(known),
-            seed=1,
-            name="t",
-            params=params.model_copy(update={"purchases": "mbg_cnbd_k"}),
-        )
+        history_of(orders, as_of=AS_OF, params=family, traits=traits)
     with pytest.raises(Refused, match="no such trait"):
         history_of(orders, as_of=AS_OF, params=params)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlab.clv.fitting.fit import chains_table, fit, most_evidence, require_passed
+from crmlab.clv.fitting.fit import fit, most_evidence, require_passed
 from crmlab.clv.fitting.gate import gate_importance, gate_nuts
+from crmlab.clv.fitting.tables import chains_table
 from crmlab.clv.models.bgnbd import MODEL as BGNBD
 from crmlab.clv.params import CLVParams
 from crmlab.contract import GateFailed, Refused

@@ -1,21 +1,62 @@
 """The models a study chose: the history they read, and their fits."""
 
+import difflib
 from datetime import date
 
 import ibis
 import pandas as pd
 
 from crmlab.base.history import history
-from crmlab.base.periods import in_periods
+from crmlab.base.periods import WEEKS, in_periods
 from crmlab.clv.fitting.fit import Fit, fit
 from crmlab.clv.fitting.pooled import fit_by_segment
 from crmlab.clv.fitting.pooled_result import PooledFit, fits
 from crmlab.clv.models.covariates import described, with_covariates
-from crmlab.clv.models.model import Model
-from crmlab.clv.models.registry import family, model
+from crmlab.clv.models.model import Model, PurchaseModel, SpendModel
+from crmlab.clv.models.registry import MODELS, family, model
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.spend import spend_fit
 from crmlab.contract import Basis, Fault, Refused
+
+PURCHASE_FAMILIES = ["mbg_cnbd_k"]
+
+
+def clv_faults(params: CLVParams) -> list[Fault]:
+    """Everything in the parameters of lifetime value that no data could mend, by its name in a params file."""
+    able = sorted([n for n, m in MODELS.items() if isinstance(m, PurchaseModel)] + PURCHASE_FAMILIES)
+    spends = sorted(n for n, m in MODELS.items() if isinstance(m, SpendModel))
+    faults = [
+        Fault(f"clv.{name}", f"got {got!r}{_likely(got, known)}, expected one of {', '.join(known)}")
+        for name, got, known in (("purchases", params.purchases, able), ("spend", params.spend, spends))
+        if got not in known
+    ]
+    if faults:
+        return faults
+    if counts_chances(params):
+        if params.period is None:
+            what = f"missing; {params.purchases} counts chances to buy: is one a week, month, quarter or year?"
+            faults.append(Fault("clv.period", what))
+        elif round(params.horizon_weeks / WEEKS[params.period]) < 1:
+            whole = round(WEEKS[params.period])
+            what = f"got {params.horizon_weeks}, which holds no whole {params.period}; expected {whole} or more"
+            faults.append(Fault("clv.horizon_weeks", what))
+    rates = params.covariates.purchase or params.covariates.dropout
+    if rates and family(params.purchases):
+        members = ", ".join(family(params.purchases))
+        what = f"{params.purchases} is a family, and covariates need one model; name one of {members}"
+        faults.append(Fault("clv.purchases", what))
+    elif rates or params.covariates.value:
+        try:
+            _with_covariates(params)
+            _with_value(params)
+        except Refused as refused:
+            faults += [Fault(f"clv.covariates.{f.where}", f.what) for f in refused.faults]
+    return faults
+
+
+def _likely(got: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(got, known, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def history_of(
@@ -34,11 +75,10 @@ def history_of(
     traits
         customer_id and the traits that serve as covariates.
     """
+    if faults := clv_faults(params):
+        raise Refused("params", faults)
     if not counts_chances(params):
         found = history(orders, as_of=as_of)
-    elif params.period is None:
-        what = f"{params.purchases} counts chances to buy; say which calendar period is one: week, month, quarter, year"
-        raise Refused("params", [Fault("clv.period", what)])
     else:
         found = in_periods(orders, as_of=as_of, period=params.period)
     names = (*params.covariates.purchase, *params.covariates.dropout, *params.covariates.value)
@@ -55,7 +95,7 @@ def counts_chances(params: CLVParams) -> bool:
 def fit_purchases(
     known: pd.DataFrame, *, segment: pd.Series, seed: int, name: str, params: CLVParams, basis: Basis | None = None
 ) -> Fit | PooledFit:
-    """Fit the study's model of purchases: with its covariates, and by segment where it says so.
+    """Fit the study's model of purchases: with its covariates, and by segment where it says so and there are two.
 
     Parameters
     ----------
@@ -67,7 +107,7 @@ def fit_purchases(
         As in `crmlab.clv.fitting.fit.fit`.
     """
     chosen = _with_covariates(params)
-    if not params.by_segment:
+    if not params.by_segment or known["customer_id"].map(segment).nunique() < 2:
         return fit(known, chosen, seed=seed, name=name, params=params, basis=basis)
     return fit_by_segment(known, segment, chosen, seed=seed, name=name, params=params, basis=basis)
 
@@ -76,8 +116,7 @@ def fit_spend(known: pd.DataFrame, *, seed: int, name: str, params: CLVParams, b
     """Fit the study's model of spend: with its covariates, or its assumption tested where it has none."""
     if not params.covariates.value:
         return spend_fit(known, seed=seed, name=name, params=params, basis=basis)
-    chosen = with_covariates(model(params.spend), value=params.covariates.value)
-    return fit(known, chosen, seed=seed, name=name, params=params, basis=basis)
+    return fit(known, _with_value(params), seed=seed, name=name, params=params, basis=basis)
 
 
 def fits_of(purchases: Fit | PooledFit) -> Fit | dict[str, Fit]:
@@ -89,7 +128,9 @@ def _with_covariates(params: CLVParams) -> str | Model:
     purchase, dropout = params.covariates.purchase, params.covariates.dropout
     if not purchase and not dropout:
         return params.purchases
-    if family(params.purchases):
-        what = f"{params.purchases} is a family; name one of its models: {', '.join(family(params.purchases))}"
-        raise Refused("params", [Fault("clv.purchases", what)])
     return with_covariates(model(params.purchases), purchase=purchase, dropout=dropout)
+
+
+def _with_value(params: CLVParams) -> Model:
+    chosen = model(params.spend)
+    return with_covariates(chosen, value=params.covariates.value) if params.covariates.value else chosen

@@ -71,7 +71,12 @@ def take_in(file: StudyFile) -> Intake:
     read = data_intake.read(file.study.data, folder=file.folder, con=con, name=_shown(file.path))
     if "transactions" not in read.tables:
         raise Refused(_shown(file.path), [Fault("data.files", "'transactions' is missing; every study needs it")])
-    return Intake(read.tables, read.reading, con, notes=[[n.text, n.values, n.tone] for n in read.notes])
+    return Intake(read.tables, read.reading, con, notes=[[n.text, _plain(n.values), n.tone] for n in read.notes])
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that pass to a kernel in a file: days as text."""
+    return {name: str(v) if isinstance(v, date) else v for name, v in values.items()}
 
 
 def _shown(path: Path) -> str:

@@ -13,7 +13,8 @@ import pandas as pd
 from crmlab.clv.company.ahead import NoForecast
 from crmlab.clv.company.forecast import margin
 from crmlab.clv.company.forecast_result import CompanyForecast
-from crmlab.clv.fitting.fit import INTERVAL, Fit
+from crmlab.clv.fitting.fit import Fit
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.lifetime import LifetimeValue, NoValue
 from crmlab.clv.value.predict import Fits, Part, each, no_value, parts, weekly

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fitting.fit import INTERVAL
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.contract import Basis, Result, Sentence
 from crmlab.contract.result import FEWEST
 

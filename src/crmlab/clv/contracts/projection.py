@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from crmlab.clv.contracts.renewals import observed
-from crmlab.clv.fitting.fit import INTERVAL, Fit, fit
+from crmlab.clv.fitting.fit import Fit, fit
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.sbg import rows
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.predict import kept

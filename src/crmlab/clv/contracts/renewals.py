@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from crmlab.clv.fitting.fit import INTERVAL, Fit, require_passed
+from crmlab.clv.fitting.fit import Fit, require_passed
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.sbg import rows
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.predict import kept

@@ -8,7 +8,8 @@ import pandas as pd
 
 from crmlab.base.periods import WEEKS, Period
 from crmlab.clv.contracts.renewals import observed
-from crmlab.clv.fitting.fit import INTERVAL, Fit, require_passed
+from crmlab.clv.fitting.fit import Fit, require_passed
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.model import ContractModel
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.predict import kept, weekly

@@ -7,18 +7,21 @@ import numpy as np
 import pandas as pd
 
 from crmlab.clv.fitting.gate import gate_importance, gate_nuts, no_start
-from crmlab.clv.fitting.importance import FARTHEST, Weighted, effective, log_likelihood, moments, resampled, sample
+from crmlab.clv.fitting.importance import FARTHEST, Weighted, log_likelihood, moments, resampled, sample
 from crmlab.clv.fitting.nuts import sample_nuts
+from crmlab.clv.fitting.tables import chains_table, importance_table, natural_draws
 from crmlab.clv.models.maths import NUMPY
 from crmlab.clv.models.model import Arrays, Model
 from crmlab.clv.models.registry import family
 from crmlab.clv.models.registry import model as registered
 from crmlab.clv.params import CLVParams
-from crmlab.contract import Basis, Fault, GateFailed, Result, Sentence, generator, mark
+from crmlab.contract import Basis, Fault, GateFailed, Refused, Result, Sentence, generator, mark
 
-INTERVAL = (0.05, 0.95)
 OFTEN = 0.5
 """Purchases a customer and week above which counting by the day shows in the evidence."""
+
+LONGER, WORTH_GOING_ON = (1, 4), 1.05
+"""Chains that agree roughly and are only too short are run again, so many times as long."""
 
 KEPT = 2_000
 """Draws of equal weight that importance sampling hands on."""
@@ -45,7 +48,7 @@ class Fit(Result):
     set_aside
         Customers that could not inform the model, e.g. mean value not above 0.
     method
-        ``"importance sampling"``, ``"NUTS"`` or, of segments fitted together, ``"Gibbs"``.
+        ``"importance sampling"``, ``"NUTS"``; of segments fitted together ``"Gibbs"``; ``"none"``: too little is known.
     k_hat
         Shape of the importance weights' tail; of the attempt that was given up where the method is NUTS.
     log_evidence
@@ -173,24 +176,29 @@ def fit(
     used = chosen.rows(history)
     rests_on = replace(basis or Basis(0, mark("customers")), n=len(used))
     if lacking := chosen.too_little(history):
-        return Fit(pd.DataFrame(columns=[*Fit.columns]), rests_on, chosen.name, {}, 0, False, tuple(lacking))
+        empty = pd.DataFrame(columns=[*Fit.columns])
+        return Fit(empty, rests_on, chosen.name, {}, 0, False, tuple(lacking), method="none")
     rng = generator(seed, "clv", chosen.name, name)
     found = sample(chosen, history, rng)
     theta = resampled(found, KEPT, rng)[None]
-    draws = _natural(chosen, theta, history)
+    draws = natural_draws(chosen, theta, history)
     table = importance_table(chosen, found, draws, history)
     failures = gate_importance(table, found.k_hat, params=params, model=chosen.title)
     divergences, method, notes, evidence = 0, "importance sampling", [], found.log_evidence
     if failures:
         notes = [_gave_way(chosen, found, table)]
         method, evidence = "NUTS", float("nan")
-        theta, divergences = sample_nuts(chosen, history, _around(chosen, found), rng, params)
-        draws = _natural(chosen, theta, history)
-        if theta.size:
+        for longer in LONGER:
+            how = params.model_copy(update={"draws": longer * params.draws})
+            theta, divergences = sample_nuts(chosen, history, _around(chosen, found), rng, how)
+            draws = natural_draws(chosen, theta, history)
+            if not theta.size:
+                failures = [*failures, no_start(chosen.title)]
+                break
             table = chains_table(chosen, draws)
             failures = gate_nuts(table, divergences, params=params, model=chosen.title)
-        else:
-            failures = [*failures, no_start(chosen.title)]
+            if not failures or divergences or table["r_hat"].max() > WORTH_GOING_ON:
+                break
     return Fit(
         table=table,
         basis=rests_on,
@@ -240,18 +248,25 @@ def most_evidence(fits: list[Fit], history: pd.DataFrame) -> Fit:
 def maximum_likelihood(history: pd.DataFrame, model: str | Model) -> dict[str, float]:
     """The parameters that maximise the likelihood, and ``log_likelihood``, its value there.
 
-    Starts at the prior's mean; parameters whose maximum lies at infinity are left where the likelihood stops rising.
+    Looked for within five standard deviations of the prior: a parameter whose maximum lies at infinity is left there.
     """
     from scipy.optimize import minimize
 
     chosen = registered(model) if isinstance(model, str) else model
     chosen.check(history)
+    if lacking := chosen.too_little(history):
+        raise Refused("purchase history", [Fault("", str(s)) for s in lacking])
     target, names = log_likelihood(chosen, history), list(chosen.priors)
     start, sd = np.array(list(chosen.priors.values()), dtype=float).T
     at_start, within = target(start), [(-FARTHEST, FARTHEST)] * len(start)
     how = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 20_000, "maxfev": 20_000, "adaptive": True}
     z = minimize(lambda z: min(at_start - target(start + sd * z), 1e12), 0 * start, method="L-BFGS-B", bounds=within).x
-    at = minimize(lambda t: min(at_start - target(t), 1e12), start + sd * z, method="Nelder-Mead", options=how).x
+    limits = [(m - FARTHEST * s, m + FARTHEST * s) for m, s in zip(start, sd, strict=True)]
+
+    def below(theta: np.ndarray) -> float:
+        return min(at_start - target(theta), 1e12)
+
+    at = minimize(below, start + sd * z, method="Nelder-Mead", bounds=limits, options=how).x
     found = chosen.natural(dict(zip(names, at, strict=True)), chosen.constants(history), NUMPY)
     return {k: float(v) for k, v in found.items()} | {"log_likelihood": target(at)}
 
@@ -261,48 +276,6 @@ def require_passed(*fits: Fit) -> None:
     faults = [Fault(f.fitted.title, str(s)) for f in fits for s in f.failures]
     if faults:
         raise GateFailed("customer lifetime value", faults)
-
-
-def importance_table(model: Model, found: Weighted, draws: Arrays, history: pd.DataFrame) -> pd.DataFrame:
-    """Posterior summary of the parameters, with effective draws from the weights."""
-    weighted = _natural(model, found.theta, history)
-    records = []
-    for name, values in weighted.items():
-        bulk, tail = effective(values, found.weights, INTERVAL)
-        records.append(_described(model, name, draws[name]) | {"ess_bulk": bulk, "ess_tail": tail})
-    return pd.DataFrame(records)
-
-
-def chains_table(model: Model, draws: Arrays) -> pd.DataFrame:
-    """Posterior summary, R-hat and effective draws of each parameter (rank-normalised; Vehtari et al. 2021)."""
-    from arviz_stats.base import array_stats
-
-    records = []
-    for name, values in draws.items():
-        record = _described(model, name, values) | {"r_hat": float(array_stats.rhat(values))}
-        bulk = array_stats.ess(values, method="bulk")
-        tail = array_stats.ess(values, method="tail", prob=INTERVAL)
-        records.append(record | {"ess_bulk": float(bulk), "ess_tail": float(tail)})
-    return pd.DataFrame(records)
-
-
-def _described(model: Model, name: str, values: np.ndarray) -> dict[str, object]:
-    low, high = np.quantile(values, INTERVAL)
-    return {
-        "model": model.title,
-        "parameter": name,
-        "mean": float(values.mean()),
-        "sd": float(values.std(ddof=1)),
-        "low": float(low),
-        "high": float(high),
-        "r_hat": float("nan"),
-    }
-
-
-def _natural(model: Model, theta: np.ndarray, history: pd.DataFrame) -> Arrays:
-    coordinates = dict(zip(model.priors, np.moveaxis(theta, -1, 0), strict=True))
-    found = model.natural(coordinates, model.constants(history), NUMPY)
-    return {k: np.ascontiguousarray(np.broadcast_to(v, theta.shape[:-1]), dtype=float) for k, v in found.items()}
 
 
 def _around(model: Model, found: Weighted) -> tuple[np.ndarray, np.ndarray]:

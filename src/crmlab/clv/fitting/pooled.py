@@ -13,10 +13,11 @@ import pandas as pd
 
 from crmlab.clv.fitting import pooling
 from crmlab.clv.fitting.expansion import around, around_common_modes, around_modes, log_likelihoods, prior_of
-from crmlab.clv.fitting.fit import INTERVAL, chains_table, fit
+from crmlab.clv.fitting.fit import fit
 from crmlab.clv.fitting.gate import gate_nuts
 from crmlab.clv.fitting.importance import laplace, log_posterior
 from crmlab.clv.fitting.pooled_result import PooledFit
+from crmlab.clv.fitting.tables import INTERVAL, chains_table
 from crmlab.clv.models.maths import NUMPY
 from crmlab.clv.models.model import Arrays, ContractModel, Model, PurchaseModel
 from crmlab.clv.models.registry import family
@@ -84,7 +85,8 @@ def fit_by_segment(
     aside = int((history["x"] > 0).sum() - (used["x"] > 0).sum()) if "x" in history else 0
     rests_on = replace(basis or Basis(0, mark("customers")), n=len(used))
     definition = None if isinstance(model, str) else chosen
-    if lacking := tuple(chosen.too_little(history)):
+    alone = Sentence("Fewer than two segments have customers: there is nothing to pool.", tone="warn")
+    if lacking := (*chosen.too_little(history), *((alone,) if len(ids) < 2 else ())):
         return _nothing(chosen, rests_on, lacking, definition)
     constants, rng = chosen.constants(history), generator(seed, "clv", chosen.name, name, "segments")
     prior, evaluate = prior_of(chosen), log_likelihoods(chosen, histories, constants)
@@ -164,8 +166,6 @@ def _segment_faults(history: pd.DataFrame, segment: pd.Series) -> list[Fault]:
         found.append(
             Fault("segment", f"{int(member.isna().sum())} customers are in no segment; give each customer one")
         )
-    if member.nunique() < 2:
-        found.append(Fault("segment", "fewer than two segments have customers; there is nothing to pool"))
     return found
 
 

@@ -33,7 +33,15 @@ import numpy as np
 import pandas as pd
 
 from crmlab.clv.models.maths import NUMPY
-from crmlab.clv.models.model import Arrays, PurchaseModel, Values, as_column, missing_columns, numbers_at_fault
+from crmlab.clv.models.model import (
+    Arrays,
+    PurchaseModel,
+    Values,
+    as_column,
+    missing_columns,
+    nobody_again,
+    numbers_at_fault,
+)
 from crmlab.contract import Fault
 
 COLUMNS = ("x", "t_x", "n", "period_weeks")
@@ -63,8 +71,6 @@ def faults(history: pd.DataFrame) -> list[Fault]:
     ):
         if bad.any():
             found.append(Fault(where, f"{int(bad.sum())} {what}"))
-    if not found and not (x > 0).any():
-        found.append(Fault("x", "nobody bought again; the model needs repeat purchases"))
     return found
 
 
@@ -252,6 +258,7 @@ MODEL = PurchaseModel(
     natural=natural,
     columns=COLUMNS,
     faults=faults,
+    too_little=nobody_again,
     log_likelihood=log_likelihood,
     fast=fast,
     simulate=simulate,

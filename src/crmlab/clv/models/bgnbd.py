@@ -25,14 +25,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln
+from scipy.special import betainc, betaincinv, betaln, gammaln
 
 from crmlab.clv.models.maths import NUMPY
 from crmlab.clv.models.model import Arrays, PurchaseModel, Values, as_column, nobody_again, repeat_faults
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 SERIES_TOLERANCE = 1e-11
-SERIES_TERMS = 20_000
+SERIES_TERMS = 800
+EDGE = 1e-13
+EDGE_NODES, EDGE_WEIGHTS = np.polynomial.legendre.leggauss(128)
 CANCELLING, LARGE = 20, 1e150
 
 
@@ -185,18 +187,42 @@ def hypergeometric(a: np.ndarray, b: np.ndarray, c: np.ndarray, u: np.ndarray) -
     """
     w = -np.expm1(-u)
     if (c - a).min() > -CANCELLING:
-        return np.exp(-b * u) * series(c - a, b, c, w)[0]
-    total, log_scale = series(a, c - b, c, w)
-    return np.exp(np.log(total) + log_scale - a * u)
+        total, _, unfinished = series(c - a, b, c, w)
+        found = np.exp(-b * u) * total
+    else:
+        total, log_scale, unfinished = series(a, c - b, c, w)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            found = np.exp(np.log(total) + log_scale - a * u)
+    if len(unfinished):
+        found[unfinished] = integrated(*(np.broadcast_to(v, w.shape)[unfinished] for v in (a, b, c, u)))
+    return found
 
 
-def series(a: np.ndarray, b: np.ndarray, c: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def integrated(a: np.ndarray, b: np.ndarray, c: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """₂F₁(a, b; c; −z) as E[(1 + pz)^−a], p ~ Beta(b, c−b): Gauss–Legendre in log-odds of p, where its mass lies.
+
+    For horizons far beyond α + T, of which the series do not end soon.
+    """
+    z, other = np.expm1(u), c - b
+    least = np.maximum(betaincinv(b, other, EDGE), EDGE / (a * z))  # below it (1 + pz)^−a is 1
+    most = np.maximum(betaincinv(other, b, EDGE), 1e-300)
+    low, high = np.log(least) - np.log1p(-least), np.log1p(-most) - np.log(most)
+    total, half, log_beta = betainc(b, other, least), (high - low) / 2, betaln(b, other)
+    for node, weight in zip(EDGE_NODES, EDGE_WEIGHTS, strict=True):
+        v = low + half * (node + 1)
+        log_p, log_q = -np.logaddexp(0, -v), -np.logaddexp(0, v)
+        total = total + half * weight * np.exp(b * log_p + other * log_q - log_beta - a * np.log1p(z * np.exp(log_p)))
+    return total
+
+
+def series(a: np.ndarray, b: np.ndarray, c: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:
     """₂F₁(a, b; c; w) by its power series, for c > 0 and 0 ≤ w < 1; all of shape (rows or 1, draws).
 
     Returns
     -------
     tuple
-        (rows, draws) sum and logarithm of its scale: large positive terms are scaled down while they are summed.
+        (rows, draws) sum and logarithm of its scale (large positive terms are scaled down while they are summed); the
+        rows that have not converged.
     """
     total, log_scale = np.ones(w.shape), np.zeros(w.shape)
     going, term = np.arange(len(w)), np.ones(w.shape)
@@ -207,14 +233,14 @@ def series(a: np.ndarray, b: np.ndarray, c: np.ndarray, w: np.ndarray) -> tuple[
         if k % 8 == 7:  # rows that have converged leave; what is left of a row is below term · w/(1 − w)
             on = (np.abs(term) * w > SERIES_TOLERANCE * (1 - w) * np.abs(total[going])).any(axis=1)
             if not on.any():
-                break
+                return total, log_scale, going[:0]
             going, term, w = going[on], term[on], w[on]
             a, b, c = (v[on] if len(v) > 1 else v for v in (a, b, c))
             if term.max() > LARGE:
                 down = np.where(term > LARGE, 1 / LARGE, 1.0)
                 term, total[going] = term * down, total[going] * down
                 log_scale[going] -= np.log(down)
-    return total, log_scale
+    return total, log_scale, going
 
 
 def future_purchases(draws: Values, history: pd.DataFrame, weeks: float, rng: np.random.Generator) -> np.ndarray:

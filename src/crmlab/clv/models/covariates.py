@@ -154,7 +154,11 @@ def described(history: pd.DataFrame, traits: pd.DataFrame, names: Sequence[str])
     """
     names = list(dict.fromkeys(names))
     known = [name for name in names if name in traits and name not in history]
-    faults = [Fault(name, "no such trait") for name in names if name not in traits]
+    faults = [
+        Fault(name, f"no such trait; there are: {', '.join(sorted(map(str, traits.columns.drop('customer_id'))))}")
+        for name in names
+        if name not in traits
+    ]
     faults += [Fault(name, "is a column of the history; call the trait otherwise") for name in names if name in history]
     by_customer = traits.set_index("customer_id")[known].reindex(history["customer_id"])
     numbers = {c: v.astype(float) for c, v in by_customer.items() if pd.api.types.is_numeric_dtype(traits[c])}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from crmlab.clv.fitting.fit import INTERVAL
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.validation.drawn import Drawn
 from crmlab.clv.validation.scores import covered
 from crmlab.contract import Basis, Result, Sentence, mark, say

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fitting.fit import INTERVAL
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.contract.result import FEWEST
 
 LAST_SINGLE = 7

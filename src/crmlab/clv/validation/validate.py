@@ -9,7 +9,8 @@ import pandas as pd
 
 from crmlab.clv.chosen import counts_chances
 from crmlab.clv.company.forecast import forecast
-from crmlab.clv.fitting.fit import INTERVAL, Fit, fit
+from crmlab.clv.fitting.fit import Fit, fit
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.params import CLVParams
 from crmlab.clv.validation.agreement import in_tenths, interval_coverage, tenths, with_calendar
 from crmlab.clv.validation.bands import BAND_COLUMNS, by_band, in_bands

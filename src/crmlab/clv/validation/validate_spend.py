@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fitting.fit import INTERVAL, Fit
+from crmlab.clv.fitting.fit import Fit
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.model import Arrays, SpendModel
 from crmlab.clv.models.registry import spend_model
 from crmlab.clv.params import CLVParams

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fitting.fit import INTERVAL
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.value.lifetime import LifetimeValue, NoValue
 from crmlab.contract import Basis, Result, Sentence, mark
 from crmlab.contract.result import FEWEST

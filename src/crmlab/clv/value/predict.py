@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.fitting.fit import INTERVAL, Fit, require_passed
+from crmlab.clv.fitting.fit import Fit, require_passed
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.model import Arrays, PurchaseModel, SpendModel
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.lifetime import LifetimeValue, NoValue
@@ -270,6 +271,7 @@ def _members(
     if segment is None:
         raise Refused("lifetime value", [Fault("segment", "missing; fits by segment need each customer's segment")])
     of = history["customer_id"].map(segment)
+    of = of.where(of.isna(), of.astype("str"))
     known = set.intersection(*(set(f) for f in by_segment))
     without = int((~of.isin(known)).sum())
     if without:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, rankdata
 
-from crmlab.clv.fitting.fit import INTERVAL, Fit, fit
+from crmlab.clv.fitting.fit import Fit, fit
+from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models import gamma_gamma, gamma_gamma_frequency
 from crmlab.clv.params import CLVParams
 from crmlab.contract import Basis, Sentence, generator
