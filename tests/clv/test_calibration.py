@@ -8,28 +8,31 @@ import pytest
 
 from crmlab.clv.fitting.calibration import RANKED, calibrate, joint_p
 from crmlab.clv.models import bgnbd, gamma_gamma
+from crmlab.clv.models.registry import MODELS
 from crmlab.clv.params import CLVParams
 
-PARAMS = CLVParams()
+PARAMS = CLVParams(chains=2, tune=100, draws=100)
+"""Short chains: where importance sampling fails they soon fail, too, and the data set has no rank."""
 
 
 def run(model, sets, seed=1):
     return calibrate(model, sets=sets, customers=120, seed=seed, params=PARAMS)
 
 
-@pytest.mark.parametrize(("model", "sets"), [(bgnbd.MODEL, 15), (gamma_gamma.MODEL, 20)])
-def test_the_default_fit_is_calibrated(model, sets):
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_default_fit_of_every_model_is_calibrated(name):
+    model, sets = MODELS[name], 12
     found = run(model, sets)
     assert list(found.columns) == ["set", "outcome", *model.parameters, "log_likelihood"]
     assert len(found) == sets
     fitted = found["outcome"].isin(["importance sampling", "NUTS"])
-    assert fitted.mean() > 0.8
+    assert fitted.mean() > 0.7
     ranks = found.drop(columns=["set", "outcome"])
     assert ranks[fitted].notna().all(axis=None)
     assert ranks[~fitted].isna().all(axis=None)
     assert ranks[fitted].to_numpy().min() >= 0
     assert ranks[fitted].to_numpy().max() <= RANKED
-    assert joint_p(found) >= 0.01
+    assert joint_p(found) >= 0.01 / len(MODELS)  # 1 % for all models together
 
 
 def overconfident(data):
