@@ -15,14 +15,14 @@ from crmlab.clv.fitting.fit import fit
 from crmlab.clv.fitting.importance import resampled, sample
 from crmlab.clv.fitting.pooled import fit_by_segment
 from crmlab.clv.models.maths import NUMPY
-from crmlab.clv.models.registry import purchase_model
+from crmlab.clv.models.registry import model
 from crmlab.clv.params import CLVParams
 from crmlab.contract import generator
 
 SIZES = (20, 30, 45, 60, 90, 120, 160, 200)
 CENTRE, SPREAD = np.array([-0.4, -2.0, -1.2, 1.0]), np.array([0.2, 0.5, 0.5, 0.2])
 WEEKS, DRAWS = 26, 200
-MODEL = purchase_model("bgnbd")
+MODEL = model("bgnbd")
 NEW = pd.DataFrame({"x": [0.0], "t_x": [0.0], "T": [0.0]})
 
 

@@ -14,7 +14,7 @@ from crmlab.clv.fitting.calibration import calibrate, joint_p
 from crmlab.clv.models.registry import MODELS
 from crmlab.clv.params import CLVParams
 
-FULL, QUICK = 500, 40
+FULL, QUICK = 500, 10
 CUSTOMERS, SEED, LEVEL = 300, 20261122, 0.01
 PARTS = 5
 """A model's sets are drawn in as many parts, so that all cores have work to the end."""
@@ -43,7 +43,7 @@ def main() -> int:
     names = args.models or list(MODELS)
     sets = QUICK if args.quick else FULL
     if args.quick:
-        print(f"Quick: {QUICK} data sets a model in place of {FULL}; small faults go unseen.")
+        print(f"Quick: {QUICK} data sets a model in place of {FULL}; only gross faults are seen.")
     print(f"{CUSTOMERS} customers a data set, watched for 1 to 52 weeks.")
     print("                               fitted by      no fit: gate            p of ranks being uniform")
     print("model                   sets    imp.    NUTS  little  failed    joint p   each alone")

@@ -96,6 +96,13 @@ def test_cohorts_are_shown_where_customers_come_and_refused_where_they_were_ther
     assert not any("time observed, not age" in str(s) for s in found.sentences())
 
 
+def test_a_period_without_customers_has_no_rate_to_speak_of(make):
+    table = made(make, [("a", date(2024, 1, 5)), ("b", date(2024, 1, 9)), ("a", date(2024, 2, 5))])
+    found = retention(table, as_of=date(2024, 6, 30))
+    assert found.table["crr"].isna().any()
+    assert "nan" not in " ".join(str(s) for s in found.sentences())
+
+
 def test_a_fall_and_a_rise_are_said_and_neither_when_intervals_overlap(make):
     def base(stay):  # share of 100 customers who come back, month by month
         entries = []

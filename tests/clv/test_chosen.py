@@ -98,8 +98,8 @@ def test_a_study_of_chances_is_validated_and_says_what_it_has_no_weeks_for(order
     known = history_of(orders, as_of=AS_OF, params=CHANCES)
     bought = fit_purchases(known, segment=segments(known), seed=1, name="t", params=CHANCES)
     for found in (
-        forecast_or_reason(orders, bought, as_of=AS_OF, params=CHANCES, seed=1),
-        past_or_reason(orders, as_of=AS_OF, params=CHANCES, seed=1),
+        forecast_or_reason(orders, known, bought, as_of=AS_OF, params=CHANCES, seed=1),
+        past_or_reason(orders, as_of=AS_OF, params=CHANCES, seed=1, basis=bought.basis),
     ):
         assert isinstance(found, NoForecast)
         assert "no weeks" in str(found.sentences()[0])
@@ -115,7 +115,7 @@ def test_covariates_are_joined_fitted_and_valued_and_a_family_with_them_is_refus
     assert "value_web" in spent.draws
     value = value_or_reason(known, fits_of(bought), spent, params=params)
     assert (value.table["clv"] >= 0).all()
-    ahead = forecast_or_reason(orders, bought, as_of=AS_OF, params=params, seed=1)
+    ahead = forecast_or_reason(orders, known, bought, as_of=AS_OF, params=params, seed=1)
     assert len(ahead.table) == params.horizon_weeks
     family = params.model_copy(update={"purchases": "mbg_cnbd_k"})
     with pytest.raises(Refused, match="family"):
@@ -145,7 +145,7 @@ def test_customer_equity_states_the_interval_that_knows_the_calendar(orders):
     bought = fit_purchases(known, segment=segments(known), seed=1, name="t", params=params)
     spent = fit_spend(known, seed=1, name="t", params=params)
     value = value_or_reason(known, bought, spent, params=params)
-    ahead = forecast_or_reason(orders, bought, as_of=AS_OF, params=params, seed=1)
+    ahead = forecast_or_reason(orders, known, bought, as_of=AS_OF, params=params, seed=1)
     with_it, without = customer_equity(value, None, ahead), customer_equity(value)
     assert "to plan with" in " ".join(str(s) for s in with_it.sentences())
     assert "to plan with" not in " ".join(str(s) for s in without.sentences())
@@ -161,7 +161,7 @@ def test_campaigns_of_the_params_enter_the_forecast_and_one_turned_round_is_refu
     bought = fit_purchases(known, segment=segments(known), seed=1, name="t", params=CLVParams())
     days = {"start": AS_OF - timedelta(days=20), "end": AS_OF + timedelta(days=30), "reach": 0.5}
     params = CLVParams(campaigns=[days], horizon_weeks=8)
-    told = forecast_or_reason(orders, bought, as_of=AS_OF, params=params, seed=1)
+    told = forecast_or_reason(orders, known, bought, as_of=AS_OF, params=params, seed=1)
     assert told.campaign_effect.size
     assert told.planned_reach == pytest.approx(0.5)
     with pytest.raises(ValueError, match="before start"):

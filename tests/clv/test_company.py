@@ -8,14 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crmlab.base.history import history
 from crmlab.clv.company.forecast import contacted, expected_weeks, forecast, given_acquisition, margin, repeats_before
-from crmlab.clv.models.registry import purchase_model
+from crmlab.clv.models.registry import model as registered
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.predict import kept
 from crmlab.contract import GateFailed, Refused, generator
 
 CDNOW_END = date(1997, 9, 30)
 PARAMS = CLVParams()
+
+
+def ahead(orders, fitted, *, as_of, **more):
+    return forecast(orders, history(orders, as_of=as_of), fitted, as_of=as_of, **more)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +30,7 @@ def bgnbd(known_fit, published):
 
 @pytest.fixture(scope="module")
 def made(cdnow_orders, bgnbd):
-    return forecast(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=26, params=PARAMS, seed=1)
+    return ahead(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=26, params=PARAMS, seed=1)
 
 
 def base(effect: np.ndarray, as_of: date, customers: int = 1_500) -> ibis.Table:
@@ -83,7 +88,7 @@ def test_expectation_given_acquisition_adds_up(cdnow, bgnbd):
 
 
 def test_expected_weeks_are_those_of_all_customers(cdnow, bgnbd):
-    model, draws = purchase_model("bgnbd"), kept(bgnbd.draws, 20)
+    model, draws = registered("bgnbd"), kept(bgnbd.draws, 20)
     codes = (cdnow["x"] > 0).to_numpy().astype(int)
     found = expected_weeks(model, draws, cdnow, codes, 2, 26)
     for group, own in enumerate((cdnow, cdnow[codes == 0], cdnow[codes == 1])):
@@ -106,7 +111,7 @@ def test_model_alone_is_its_predictive_distribution(made, cdnow, bgnbd):
 
 def test_segments_add_up_and_change_nothing(cdnow_orders, cdnow, bgnbd, made):
     segments = cdnow.set_index("customer_id")["x"].map(lambda x: "one" if x == 0 else "more").iloc[:2_000]
-    split = forecast(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=26, params=PARAMS, seed=1, segments=segments)
+    split = ahead(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=26, params=PARAMS, seed=1, segments=segments)
     assert split.segment_names == ("more", "no segment", "one")
     assert (split.segment_draws.sum(axis=0) == split.draws).all()
     assert split.draws.tobytes() == made.draws.tobytes()
@@ -120,7 +125,7 @@ def test_segments_add_up_and_change_nothing(cdnow_orders, cdnow, bgnbd, made):
 
 
 def test_same_seed_same_bytes(cdnow_orders, bgnbd, made):
-    again = forecast(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=26, params=PARAMS, seed=1)
+    again = ahead(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=26, params=PARAMS, seed=1)
     assert again.draws.tobytes() == made.draws.tobytes()
     pd.testing.assert_frame_equal(again.table, made.table)
 
@@ -141,7 +146,7 @@ def test_campaign_is_recovered_and_a_planned_one_moves_the_forecast(loyal):
     orders = base(effect * contacted(past, as_of, weeks, 0)[:, 0], as_of)
     planned = past.iloc[:1].assign(start=as_of + timedelta(days=1), end=as_of + timedelta(days=28))
     runs = {
-        name: forecast(orders, loyal, as_of=as_of, weeks=4, params=PARAMS, seed=3, campaigns=campaigns)
+        name: ahead(orders, loyal, as_of=as_of, weeks=4, params=PARAMS, seed=3, campaigns=campaigns)
         for name, campaigns in (("none", None), ("past", past), ("planned", pd.concat([past, planned])))
     }
     low, high = np.quantile(runs["past"].campaign_effect, (0.005, 0.995))
@@ -178,9 +183,9 @@ def test_sentences_say_what_the_numbers_say(made):
 
 def test_forecast_of_a_steady_base_is_as_wide_as_the_model(loyal):
     as_of = date(2020, 6, 30)
-    steady = forecast(base(np.zeros(80), as_of), loyal, as_of=as_of, weeks=4, params=PARAMS, seed=3)
+    steady = ahead(base(np.zeros(80), as_of), loyal, as_of=as_of, weeks=4, params=PARAMS, seed=3)
     wavy = 0.4 * np.random.default_rng(1).normal(size=80)
-    shaken = forecast(base(wavy, as_of), loyal, as_of=as_of, weeks=4, params=PARAMS, seed=3)
+    shaken = ahead(base(wavy, as_of), loyal, as_of=as_of, weeks=4, params=PARAMS, seed=3)
     widths = [r.table.eval("(total_high_90 - total_low_90) / total_median").iloc[-1] for r in (steady, shaken)]
     assert widths[0] < 0.5 * widths[1]
     assert not steady.widened
@@ -197,16 +202,16 @@ def test_margin_discounts_and_multiplies(made):
 def test_faults_are_named_at_once(cdnow_orders, bgnbd):
     bad = pd.DataFrame({"start": ["1997-05-01", "1997-05-01"], "end": ["1997-04-01", "1997-06-01"], "reach": [0.5, 7]})
     with pytest.raises(Refused) as refused:
-        forecast(cdnow_orders, bgnbd, as_of=date(1997, 1, 20), weeks=0, params=PARAMS, seed=1, campaigns=bad)
+        ahead(cdnow_orders, bgnbd, as_of=date(1997, 1, 20), weeks=0, params=PARAMS, seed=1, campaigns=bad)
     assert {f.where for f in refused.value.faults} == {"history", "weeks", "reach", "end"}
     with pytest.raises(Refused, match="missing"):
-        forecast(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=4, params=PARAMS, seed=1, campaigns=bad[["start"]])
+        ahead(cdnow_orders, bgnbd, as_of=CDNOW_END, weeks=4, params=PARAMS, seed=1, campaigns=bad[["start"]])
 
 
 def test_no_forecast_from_a_fit_that_failed(cdnow_orders, known_fit, published):
     failed = known_fit("bgnbd", failures=("R-hat",), **published["bgnbd"])
     with pytest.raises(GateFailed):
-        forecast(cdnow_orders, failed, as_of=CDNOW_END, weeks=4, params=PARAMS, seed=1)
+        ahead(cdnow_orders, failed, as_of=CDNOW_END, weeks=4, params=PARAMS, seed=1)
 
 
 def test_reach_counts_days_of_weeks():

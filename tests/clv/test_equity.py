@@ -119,7 +119,9 @@ def test_a_failed_fit_gives_neither(cdnow, known_fit, published, published_fits)
     failed = known_fit("bgnbd", failures=(failure,), **published["bgnbd"])
     none = new_customer(cdnow, failed, published_fits[1], params=CLVParams())
     assert isinstance(none, NoValue)
-    assert customer_equity(none, none) is none
+    assert isinstance(customer_equity(none, none), NoValue)
+    assert "given above" in str(none.sentences()[0])
+    assert "failed" not in none._repr_html_()
     assert plots.customer_equity(none) is None
 
 

@@ -133,6 +133,10 @@ def test_bases_that_strain_a_model_are_fitted_or_refused_but_never_wrong_in_sile
     if found.passed:
         assert all(np.isfinite(d).all() for d in found.draws.values())
         assert found.table[["ess_bulk", "ess_tail"]].min().min() >= 400
+        some = {k: d.reshape(-1)[:50] for k, d in found.draws.items()}
+        ahead = BGNBD.expected_purchases(some, given.head(20), 52)
+        assert np.isfinite(ahead).all()
+        assert (ahead >= 0).all()
 
 
 def row(**changed):

@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 from scipy.integrate import quad
 
+from crmlab.clv.fitting.fit import fit
 from crmlab.clv.models import gamma_gamma
+from crmlab.clv.params import CLVParams
 
 PAPER = {"p": 6.25, "q": 3.74, "gamma": 15.44}
 
@@ -41,3 +43,18 @@ def test_expected_value_predicts_the_next_purchase_of_simulated_customers():
     for group in np.array_split(np.argsort(expected), 5):
         error = after[group].std() / np.sqrt(len(group))
         assert abs(expected[group].mean() - after[group].mean()) < 4 * error
+
+
+@pytest.mark.parametrize("whale", [1e5, 3e7, 1e9])
+def test_one_whale_leaves_the_base_its_values(whale):
+    """Its own mean aside, what the others' orders are worth hardly moves."""
+    rng = np.random.default_rng(2)
+    given = pd.DataFrame({"customer_id": np.arange(600).astype(str), "x": rng.integers(1, 8, 600).astype(float)})
+    drawn = gamma_gamma.simulate(PAPER, given, rng)
+    worth = []
+    for history in (drawn, drawn.assign(z_bar=np.where(np.arange(600) == 0, whale, drawn["z_bar"]))):
+        found = fit(history, "gamma_gamma", seed=1, name="whale", params=CLVParams())
+        assert found.passed, found.failures
+        draws = {k: v.reshape(-1)[::10] for k, v in found.draws.items()}
+        worth.append(np.median(gamma_gamma.expected_value(draws, history.iloc[1:]).mean(axis=1)))
+    assert worth[1] == pytest.approx(worth[0], rel=0.15)

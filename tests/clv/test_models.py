@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlab.clv.fitting.fit import Fit, fit, maximum_likelihood
+from crmlab.clv.fitting.fit import fit, maximum_likelihood
 from crmlab.clv.fitting.importance import log_posterior
 from crmlab.clv.fitting.nuts import pymc_model
 from crmlab.clv.models.maths import NUMPY
 from crmlab.clv.models.model import ContractModel, PurchaseModel, SpendModel
-from crmlab.clv.models.registry import FAMILIES, MODELS, family, model, purchase_model, spend_model
+from crmlab.clv.models.registry import FAMILIES, MODELS, family, model, spend_model
 from crmlab.clv.params import CLVParams
 from crmlab.contract import Refused
 
@@ -222,7 +222,7 @@ def test_maximum_likelihood_reproduces_the_published_estimates(name, cdnow):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_priors_leave_the_published_estimates_where_they_are(name, cdnow):
-    """The posterior surrounds them, and its mode costs less than 1.5 units of log-likelihood."""
+    """The posterior surrounds them."""
     estimates, _, _ = PUBLISHED[name]
     found = fit(cdnow, name, seed=1, name="published", params=CLVParams())
     table = found.table.set_index("parameter")
@@ -233,8 +233,6 @@ def test_the_priors_leave_the_published_estimates_where_they_are(name, cdnow):
 def test_an_unknown_model_is_refused_naming_the_known():
     with pytest.raises(Refused, match="bgnbd"):
         model("pareto")
-    with pytest.raises(Refused, match="not a model of purchases"):
-        purchase_model("gamma_gamma")
     with pytest.raises(Refused, match="not a model of spend"):
         spend_model("bgnbd")
 
@@ -242,7 +240,3 @@ def test_an_unknown_model_is_refused_naming_the_known():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_members_are_registered(name):
     assert len({type(MODELS[m]) for m in family(name)}) == 1
-
-
-def test_a_fit_names_its_model(cdnow):
-    assert isinstance(fit(cdnow.head(400), "bgnbd", seed=1, name="few", params=CLVParams()), Fit)

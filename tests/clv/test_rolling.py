@@ -63,6 +63,21 @@ def test_scores_are_those_worked_by_hand():
     assert row["interval_score"] == pytest.approx((1 + (100 + 20 * 50) / 200) / 2)
 
 
+def test_what_is_said_of_coverage_counts_each_forecast_once():
+    few, many = records(2, width=0.0), records(38).assign(horizon=13)
+    found = assembled(pd.concat([few, many], ignore_index=True), as_of=AS_OF)
+    own = found.records[found.records["method"] == FORECAST]
+    held = own["actual"].between(own["low_90"], own["high_90"]).mean()
+    assert found.mean(FORECAST)["coverage_90"] == pytest.approx(held)
+    assert f"{held:.0%} of 40 cases" in " ".join(str(s) for s in found.sentences())
+
+
+def test_where_no_model_could_be_fitted_that_is_said_and_not_a_short_history():
+    none = assembled(records(0), as_of=AS_OF, left_out=3)
+    assert [str(s) for s in none.sentences()] == ["3 origins are left out: the model could not be fitted there."]
+    assert "too short" in str(assembled(records(0), as_of=AS_OF).sentences()[0])
+
+
 def test_naive_interval_covers_errors_like_its_own():
     made = naive(records(200)[lambda r: r["method"] == FORECAST])
     row = compared(made).iloc[0]

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlab.clv.company.forecast import forecast
+from crmlab.clv.company.forecast import acquired, forecast, repeats_before
+from crmlab.clv.company.rolling import repeats_after
 from crmlab.clv.models.registry import MODELS
 from crmlab.clv.params import CLVParams
-from crmlab.clv.validation.tracking import acquired, repeats_a_week, track
+from crmlab.clv.validation.tracking import track
 from crmlab.clv.validation.withheld import withhold
 from tests.clv.buyers import START, buyers, table_of
 
@@ -24,7 +25,7 @@ def said(result):
 def tracked(rows, fitted):
     orders = table_of(rows)
     withheld = withhold(orders, as_of=END, params=PARAMS)
-    ahead = forecast(orders, fitted, as_of=withheld.until, weeks=withheld.weeks, params=PARAMS, seed=1)
+    ahead = forecast(orders, withheld.before, fitted, as_of=withheld.until, weeks=withheld.weeks, params=PARAMS, seed=1)
     return track(orders, withheld, fitted, ahead.table, params=PARAMS), withheld
 
 
@@ -75,9 +76,10 @@ def test_weeks_are_counted_from_the_day_after_the_calibration():
     rows += [(0, 223, 1.0), (1, 224, 1.0), (2, 230, 1.0), (3, 231, 1.0), (99, 225, 1.0), (99, 226, 1.0), (3, 279, 1.0)]
     orders = table_of(rows)
     withheld = withhold(orders, as_of=END, params=PARAMS)
-    counts = repeats_a_week(orders, withheld)
+    before, after = repeats_before(orders, withheld.until, 8), repeats_after(orders, withheld.until, 8)
     assert withheld.until == START + pd.Timedelta(days=223)
-    assert counts.loc[[0, 1, 2, 8]].tolist() == [1, 2, 1, 1]
+    assert before[-1] == 1
+    assert after[[0, 1, 7]].tolist() == [2, 1, 1]
 
 
 def test_it_says_the_opposite_when_the_numbers_do(followers):

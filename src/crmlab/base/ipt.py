@@ -81,6 +81,13 @@ class IPT(Result):
             said.append(
                 Sentence("Fewer than half of the gaps have ended: the usual gap is longer than the time observed.")
             )
+        elif row[["low", "high"]].isna().any():
+            said.append(
+                Sentence(
+                    "Half of the gaps end within {median:.0f} days; there are too few to say how sure that is.",
+                    {"median": float(row["median"])},
+                )
+            )
         else:
             said.append(
                 Sentence(

@@ -74,8 +74,8 @@ class Retention(Result):
                     "Later rates are those of the customers who still buy; how many of all come back, the cohorts say."
                 )
             )
-        elif len(self.table) >= 2:
-            first, last = self.table.iloc[0], self.table.iloc[-1]
+        elif len(seen := self.table[self.table["customers"] > 0]) >= 2:
+            first, last = seen.iloc[0], seen.iloc[-1]
             values = {"first": first["period"], "last": last["period"], "a": first["crr"], "b": last["crr"]}
             if last["high"] < first["low"]:
                 said.append(Sentence("The rate fell from {a:.1%} ({first}) to {b:.1%} ({last}).", values, "bad"))

@@ -13,17 +13,15 @@ from crmlab.clv.fitting.pooled import fit_by_segment
 from crmlab.clv.fitting.pooled_result import PooledFit, fits
 from crmlab.clv.models.covariates import described, with_covariates
 from crmlab.clv.models.model import Model, PurchaseModel, SpendModel
-from crmlab.clv.models.registry import MODELS, family, model
+from crmlab.clv.models.registry import FAMILIES, MODELS, family, model
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.spend import spend_fit
 from crmlab.contract import Basis, Fault, Refused
 
-PURCHASE_FAMILIES = ["mbg_cnbd_k"]
-
 
 def clv_faults(params: CLVParams) -> list[Fault]:
     """Everything in the parameters of lifetime value that no data could mend, by its name in a params file."""
-    able = sorted([n for n, m in MODELS.items() if isinstance(m, PurchaseModel)] + PURCHASE_FAMILIES)
+    able = sorted(n for n in (*MODELS, *FAMILIES) if isinstance(model((*family(n), n)[0]), PurchaseModel))
     spends = sorted(n for n, m in MODELS.items() if isinstance(m, SpendModel))
     faults = [
         Fault(f"clv.{name}", f"got {got!r}{_likely(got, known)}, expected one of {', '.join(known)}")
@@ -89,7 +87,7 @@ def history_of(
 
 def counts_chances(params: CLVParams) -> bool:
     """Whether the model of purchases is one of chances to buy, period by period."""
-    return "n" in model((family(params.purchases) or (params.purchases,))[0]).columns
+    return "n" in model((*family(params.purchases), params.purchases)[0]).columns
 
 
 def fit_purchases(

@@ -7,7 +7,6 @@ from typing import ClassVar
 import ibis
 import pandas as pd
 
-from crmlab.base.history import history
 from crmlab.clv.chosen import counts_chances
 from crmlab.clv.company.forecast import FEWEST_WEEKS, forecast
 from crmlab.clv.company.forecast_result import CompanyForecast
@@ -16,7 +15,7 @@ from crmlab.clv.company.rolling_result import RollingOrigins
 from crmlab.clv.fitting.fit import Fit, fit
 from crmlab.clv.fitting.pooled_result import PooledFit
 from crmlab.clv.params import CLVParams
-from crmlab.contract import Basis, Refused, Result, Sentence, mark
+from crmlab.contract import Basis, Refused, Result, Sentence
 
 NO_WEEKS = Sentence("The model in use counts chances to buy, not days: it has no weeks to hold against a calendar.")
 
@@ -44,6 +43,7 @@ class NoForecast(Result):
 
 def forecast_or_reason(
     orders: ibis.Table,
+    known: pd.DataFrame,
     purchases: Fit | PooledFit,
     *,
     as_of: date,
@@ -60,6 +60,8 @@ def forecast_or_reason(
     ----------
     orders
         One row an order: customer_id, date, amount.
+    known
+        As of `crmlab.clv.chosen.history_of`.
     purchases
         The study's fit.
     as_of
@@ -71,14 +73,13 @@ def forecast_or_reason(
         return NoForecast(pd.DataFrame(), purchases.basis, (NO_WEEKS,))
     plain = purchases
     if isinstance(purchases, PooledFit) or purchases.definition:
-        known = history(orders, as_of=as_of)
         plain = fit(known, params.purchases, seed=seed, name="company", params=params, basis=purchases.basis)
     if not plain.passed:
         return NoForecast(pd.DataFrame(), plain.basis, plain.failures)
-    known = pd.DataFrame([c.model_dump() for c in params.campaigns], columns=["start", "end", "reach"])
-    told = {"segments": segments, "campaigns": known}
+    campaigns = pd.DataFrame([c.model_dump() for c in params.campaigns], columns=["start", "end", "reach"])
+    told = {"as_of": as_of, "params": params, "seed": seed, "segments": segments, "campaigns": campaigns}
     try:
-        return forecast(orders, plain, as_of=as_of, weeks=params.horizon_weeks, params=params, seed=seed, **told)
+        return forecast(orders, known, plain, weeks=params.horizon_weeks, **told)
     except Refused:
         why = Sentence(
             "Fewer than {weeks} whole weeks have been seen: too few to tell how all customers stray from the model.",
@@ -88,15 +89,19 @@ def forecast_or_reason(
         return NoForecast(pd.DataFrame(), plain.basis, (why,))
 
 
-def past_or_reason(orders: ibis.Table, *, as_of: date, params: CLVParams, seed: int) -> RollingOrigins | NoForecast:
+def past_or_reason(
+    orders: ibis.Table, *, as_of: date, params: CLVParams, seed: int, basis: Basis
+) -> RollingOrigins | NoForecast:
     """The forecasts of the past against what happened, from origins every four weeks.
 
     Parameters
     ----------
     orders, as_of, params, seed
         As of `forecast_or_reason`.
+    basis
+        What stands below where there is none.
     """
     if counts_chances(params):
-        return NoForecast(pd.DataFrame(), Basis(0, mark("customers")), (NO_WEEKS,))
+        return NoForecast(pd.DataFrame(), basis, (NO_WEEKS,))
     days = past_origins(orders, as_of=as_of)
     return rolling_origins(orders, as_of=as_of, origins=days, params=params, seed=seed)

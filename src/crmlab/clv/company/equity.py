@@ -15,6 +15,7 @@ from crmlab.clv.company.forecast import margin
 from crmlab.clv.company.forecast_result import CompanyForecast
 from crmlab.clv.fitting.fit import Fit
 from crmlab.clv.fitting.tables import INTERVAL
+from crmlab.clv.models.model import COUNTED
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.lifetime import LifetimeValue, NoValue
 from crmlab.clv.value.predict import Fits, Part, each, no_value, parts, weekly
@@ -26,8 +27,6 @@ ONE, THERE, GONE = (
     mark("bought again, probably still there"),
     mark("bought again, probably gone"),
 )
-ZERO = ("x", "t_x", "T", "n", "litt")
-"""What a customer just acquired has none of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +218,7 @@ def new_customer(
     """
     fits: list[Fit] = [*each(purchases), *each(spend)]
     if not all(f.passed for f in fits):
-        return no_value(*fits)
+        return no_value(*fits).again()
     history, found = parts(history, purchases, spend, number=params.kept_draws, segment=segment)
     weeks, margin = params.horizon_weeks, params.margin_share
     orders = value = later = 0.0
@@ -250,9 +249,9 @@ def newcomers(part: Part) -> tuple[pd.DataFrame, np.ndarray]:
 
     Without covariates it is one row.
     """
-    rows = part.history.assign(**dict.fromkeys([c for c in ZERO if c in part.history], 0.0), z_bar=np.nan)
+    rows = part.history.assign(**dict.fromkeys([c for c in COUNTED if c in part.history], 0.0), z_bar=np.nan)
     read = dict.fromkeys((*part.timing.columns, *part.worth.columns))
-    described = [c for c in read if c not in (*ZERO, "z_bar")]
+    described = [c for c in read if c not in (*COUNTED, "z_bar")]
     if not described:
         return rows.head(1), np.ones(1)
     group = rows.groupby(described, sort=True).ngroup().to_numpy()
@@ -277,7 +276,7 @@ def customer_equity(
         The company's forecast over the same horizon.
     """
     if isinstance(ltv, NoValue):
-        return ltv
+        return ltv.again()
     states = np.array([ONE, THERE, GONE])
     repeat, there = ltv.table["x"].to_numpy() > 0, ltv.table["p_alive"].to_numpy() >= 0.5
     of = np.where(~repeat, 0, np.where(there, 1, 2))

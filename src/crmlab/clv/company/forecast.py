@@ -19,11 +19,10 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import PchipInterpolator
 
-from crmlab.base.history import history as purchase_history
 from crmlab.clv.company.calendar import YEAR, calendar
 from crmlab.clv.company.forecast_result import CompanyForecast, interval_table
 from crmlab.clv.fitting.fit import Fit, require_passed
-from crmlab.clv.models.model import Arrays, PurchaseModel
+from crmlab.clv.models.model import Arrays, PurchaseModel, just_acquired
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.predict import CELLS, expected, kept
 from crmlab.contract import Basis, Fault, Refused, generator, mark
@@ -43,6 +42,7 @@ SAMPLED, SAMPLED_DRAWS = 2_000, 40
 
 def forecast(
     orders: ibis.Table,
+    history: pd.DataFrame,
     fitted: Fit,
     *,
     as_of: date,
@@ -58,8 +58,10 @@ def forecast(
     ----------
     orders
         One row an order: customer_id, date, amount.
+    history
+        Of these orders up to `as_of`: `crmlab.base.history.history`.
     fitted
-        Fit of a model of purchases to the history of these orders up to `as_of`.
+        Fit of a model of purchases to it.
     as_of
         Last day that is seen; weeks are counted from the day after.
     weeks
@@ -82,7 +84,6 @@ def forecast(
         When the history is too short, or campaigns cannot be meant, naming every fault.
     """
     require_passed(fitted)
-    history = purchase_history(orders, as_of=as_of)
     observed = int(history["T"].max()) if len(history) else 0
     faults = [] if observed >= FEWEST_WEEKS else [Fault("history", f"{observed} whole weeks; at least {FEWEST_WEEKS}")]
     faults += [] if weeks >= 1 else [Fault("weeks", f"got {weeks}; expected 1 or more")]
@@ -173,16 +174,19 @@ def given_acquisition(
         fresh (weeks, 2): mean of exp(−age/τ) over those purchases, τ as in `FRESH`.
     """
     past = int(history["T"].max())
-    new = history.head(1).assign(**{c: 0.0 for c in ("x", "t_x", "T", "litt") if c in history})
-    ages = (history["T"].max() + ahead) * np.linspace(0, 1, AGES) ** 2
-    some = kept(draws, SAMPLED_DRAWS)
-    by_age = PchipInterpolator(ages, [0.0, *(model.expected_purchases(some, new, age)[0].mean() for age in ages[1:])])
+    by_age = acquired(model, draws, history, longest=history["T"].max() + ahead)
     T, customers = np.unique(history["T"].to_numpy(float), return_counts=True)
     age = np.maximum(T[:, None] + np.arange(-past, ahead + 1), 0.0)
     made = customers[:, None] * np.maximum(np.diff(by_age(age), axis=1), 0.0)
     expected = made.sum(axis=0)
     fresh = [(made * np.exp(-age[:, :-1] / tau)).sum(axis=0) / np.maximum(expected, 1e-9) for tau in FRESH]
     return expected, np.column_stack(fresh)
+
+
+def acquired(model: PurchaseModel, draws: Arrays, history: pd.DataFrame, *, longest: float) -> PchipInterpolator:
+    """Repeat purchases expected of a customer by the age of so many weeks, known by nothing but the first purchase."""
+    new, some, ages = just_acquired(history), kept(draws, SAMPLED_DRAWS), longest * np.linspace(0, 1, AGES) ** 2
+    return PchipInterpolator(ages, [0.0, *(model.expected_purchases(some, new, age)[0].mean() for age in ages[1:])])
 
 
 def expected_weeks(
@@ -199,8 +203,7 @@ def expected_weeks(
         (1 + groups, draws, weeks): the company, then the groups; fewer draws where there are many distinct customers.
         The company is summed by itself, so that naming groups changes nothing about it, not even by rounding.
     """
-    keys = [*model.given_alive, *(c for c in model.columns if c not in (*model.averaged, *model.given_alive))]
-    at = history.groupby(keys, sort=True).ngroup().to_numpy()
+    at = history.groupby(model.read, sort=True).ngroup().to_numpy()
     rows = history.iloc[np.unique(at, return_index=True)[1]].reset_index(drop=True)
     counts = np.zeros((len(rows), groups))
     np.add.at(counts, (at, codes), 1.0)

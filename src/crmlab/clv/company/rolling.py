@@ -86,7 +86,7 @@ def from_origin(orders: ibis.Table, origin: date, horizons: list[int], *, params
         return []
     if not fitted.passed:
         return []
-    made = forecast(orders, fitted, as_of=origin, weeks=max(horizons), params=params, seed=seed)
+    made = forecast(orders, before, fitted, as_of=origin, weeks=max(horizons), params=params, seed=seed)
     later = repeats_after(orders, origin, max(horizons))
     past = made.past["repeats"].to_numpy()[::-1]
     records = []

@@ -60,16 +60,18 @@ class RollingOrigins(Result):
     people: ClassVar[tuple[str, ...]] = ()
 
     def mean(self, method: str) -> pd.Series:
-        """A method's coverage, width and score, each the mean over horizons."""
+        """A method's coverage, width and score, each the mean over all its forecasts."""
         own = self.table[self.table["method"] == method]
-        return own[["coverage_50", "coverage_90", "width", "interval_score"]].mean()
+        figures = own[["coverage_50", "coverage_90", "width", "interval_score"]]
+        return figures.mul(own["origins"], axis=0).sum() / own["origins"].sum()
 
     def sentences(self) -> list[Sentence]:
         """Whether the nominal coverage holds, what the model alone does, and whether the width is of use."""
+        if self.table.empty and self.left_out:
+            return self._left_out()
         if self.table.empty:
             return [
                 Sentence("The history is too short to make forecasts of its own past and check them.", tone="warn"),
-                *self._left_out(),
             ]
         return [self._coverage(), self._model(), *self._width(), *self._left_out()]
 

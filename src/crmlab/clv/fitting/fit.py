@@ -75,9 +75,9 @@ class Fit(Result):
 
     title: ClassVar[str] = "Parameters of the model"
     note: ClassVar[str] = (
-        "Posterior of each parameter, in weeks and the study's currency. The effective number of draws says how many "
-        "independent draws the sample is worth. R-hat, where the model was sampled by Markov chains, compares them: "
-        "near 1 they agree."
+        "Posterior of each parameter; times are in weeks, or in the periods a model counts, money in the study's "
+        "currency. The effective number of draws says how many independent draws the sample is worth. R-hat, where the "
+        "model was sampled by Markov chains, compares them: near 1 they agree."
     )
     columns: ClassVar = {
         "model": ("model", ""),

@@ -19,7 +19,7 @@ from crmlab.clv.fitting.importance import laplace, log_posterior
 from crmlab.clv.fitting.pooled_result import PooledFit
 from crmlab.clv.fitting.tables import INTERVAL, chains_table
 from crmlab.clv.models.maths import NUMPY
-from crmlab.clv.models.model import Arrays, ContractModel, Model, PurchaseModel
+from crmlab.clv.models.model import Arrays, ContractModel, Model, PurchaseModel, just_acquired
 from crmlab.clv.models.registry import family
 from crmlab.clv.models.registry import model as registered
 from crmlab.clv.params import CLVParams
@@ -38,8 +38,6 @@ ENOUGH = 500
 """Draws from which what is expected of a new customer is summarised."""
 
 PERIODS = 12
-COUNTED = ("x", "t_x", "T", "n", "litt", "periods", "ended")
-"""Columns that are 0 for a customer just acquired."""
 
 
 def fit_by_segment(
@@ -124,8 +122,7 @@ def fit_by_segment(
         common=common,
         model=chosen.name,
         draws=draws,
-        common_draws=common_draws,
-        typical=float(of_new(common_draws).mean()),
+        typical=float(np.median(of_new(common_draws))),
         divergences=found.divergences,
         passed=not failures,
         failures=tuple(failures),
@@ -145,7 +142,6 @@ def _nothing(model: Model, basis: Basis, lacking: tuple[Sentence, ...], definiti
         common=pd.DataFrame(columns=["coordinate"]),
         model=model.name,
         draws={},
-        common_draws={},
         typical=float("nan"),
         divergences=0,
         passed=False,
@@ -202,7 +198,7 @@ def _expected(draws: dict[str, Arrays], apart: dict[str, Arrays], of: Callable[[
     for segment in draws:
         record: dict[str, Any] = {"segment": segment}
         for name, prefix, values in (("expected", "", of(draws[segment])), ("apart", "apart_", of(apart[segment]))):
-            record[name] = float(values.mean())
+            record[name] = float(np.median(values))
             record[f"{prefix}low"], record[f"{prefix}high"] = map(float, np.quantile(values, INTERVAL))
         records.append(record)
     return pd.DataFrame(records)
@@ -210,8 +206,7 @@ def _expected(draws: dict[str, Arrays], apart: dict[str, Arrays], of: Callable[[
 
 def _of_a_new_customer(model: Model, history: pd.DataFrame, params: CLVParams) -> Callable[[Arrays], np.ndarray]:
     """What is expected of a customer just acquired, as a function of draws (chains, draws)."""
-    new = history.select_dtypes("number").mean().to_frame().T
-    new = new.assign(**{c: 0.0 for c in COUNTED if c in new})
+    new = just_acquired(history)
 
     def expected(draws: Arrays) -> np.ndarray:
         step = max(1, next(iter(draws.values())).size // ENOUGH)

@@ -24,7 +24,8 @@ class PooledFit(Result):
     expected
         One row a segment: segment, customers, expected, low, high (what a customer just acquired is expected to do:
         purchases within the horizon, the value of a purchase, or renewals in 12 periods); apart, apart_low, apart_high
-        (the same without pooling); borrowed (share of the segment's estimate that comes from the others).
+        (the same without pooling), all medians; borrowed (share of what is known of its parameters that comes from the
+        others).
     common
         One row a coordinate of the model: mean, low, high of the common mean; spread, spread_low, spread_high of the
         segments around it; r_hat, ess_bulk, ess_tail, the worse of the two.
@@ -32,10 +33,8 @@ class PooledFit(Result):
         Name of the model in the registry.
     draws
         Segment → parameter → (chains, draws). Draw j of every segment is one joint draw.
-    common_draws
-        Parameter → (chains, draws): those of a segment in the middle of the common distribution.
     typical
-        What is expected of a new customer of that segment.
+        What is expected of a new customer of a segment in the middle of the common distribution.
     divergences, passed, failures, set_aside, notes, definition
         As in `Fit`.
     method
@@ -48,7 +47,6 @@ class PooledFit(Result):
     common: pd.DataFrame
     model: str
     draws: dict[str, Arrays]
-    common_draws: Arrays
     typical: float
     divergences: int
     passed: bool
@@ -62,8 +60,9 @@ class PooledFit(Result):
     note: ClassVar[str] = (
         "What is expected of a customer just acquired, by segment: purchases within the horizon, the value of a "
         "purchase, or renewals in 12 periods. Each segment has parameters of its own, drawn from a distribution common "
-        "to all and learnt from all; beside it what the segment's customers say by themselves. Borrowed is the share "
-        "of a segment's estimate that comes from the others."
+        "to all and learnt from all; beside it what the segment's customers say by themselves. Medians, with 90 % "
+        "intervals. Borrowed: of what is known of a segment's parameters, the share that comes from the others, the "
+        "mean over parameters; what is expected need not have moved by as much."
     )
     columns: ClassVar = {
         "segment": ("segment", ""),
@@ -147,15 +146,15 @@ class PooledFit(Result):
         if small["borrowed"] > large["borrowed"]:
             return [
                 Sentence(
-                    "{share:.0%} of the estimate of {small}, the smallest segment shown, comes from the other "
-                    "segments, and {other:.0%} of that of {large}, the largest.",
+                    "Of what is known of the parameters of {small}, the smallest segment shown, {share:.0%} comes from "
+                    "the other segments; of those of {large}, the largest, {other:.0%}.",
                     values,
                 )
             ]
         return [
             Sentence(
-                "The smallest segment shown, {small}, borrows no more from the others ({share:.0%}) than the largest, "
-                "{large} ({other:.0%}).",
+                "The parameters of the smallest segment shown, {small}, rest on the others no more ({share:.0%}) than "
+                "those of the largest, {large} ({other:.0%}).",
                 values,
             )
         ]

@@ -5,7 +5,8 @@ Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value; equation numbers
 A customer's purchases are Gamma(p, ν) with ν ~ Gamma(q, γ), independently of how often the customer buys. Data: x
 repeat purchases of mean value z_bar. Only customers with x > 0 and z_bar > 0 inform it.
 
-Priors. The unit of money is the mean of z_bar over customers, so that they mean the same in every currency:
+Priors. The unit of money is the median of z_bar over customers, so that they mean the same in every currency and no
+single customer moves it:
 
 =======================  ==================  ==========================================================
 coordinate               Normal(mean, sd)    in words: median (95 %)
@@ -40,8 +41,8 @@ def natural(theta: Values, constants: Values, xp: Any) -> dict[str, Any]:
 
 
 def constants(history: pd.DataFrame) -> dict[str, float]:
-    """The unit of money: the mean of z_bar over the customers who inform the model."""
-    return {"log_unit": float(np.log(rows(history)["z_bar"].mean()))}
+    """The unit of money: the median of z_bar over the customers who inform the model, which no whale moves."""
+    return {"log_unit": float(np.log(rows(history)["z_bar"].median()))}
 
 
 def faults(history: pd.DataFrame) -> list[Fault]:

@@ -112,7 +112,7 @@ def _scaled(draws: Values, history: pd.DataFrame) -> dict[str, np.ndarray]:
 MODEL = replace(
     gamma_gamma.MODEL,
     name="gamma_gamma_frequency",
-    title="Gamma-Gamma with frequency",
+    title="Gamma-Gamma (δ)",
     source="after Fader & Hardie 2013",
     parameters=("p", "q", "gamma", "delta"),
     priors={**gamma_gamma.MODEL.priors, "delta": (0.0, 0.3)},

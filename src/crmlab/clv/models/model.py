@@ -134,6 +134,11 @@ class PurchaseModel(Model):
     future_purchases: Callable[..., np.ndarray]
     given_alive: tuple[str, ...] = ()
 
+    @property
+    def read(self) -> list[str]:
+        """The columns by which customers' predictions differ: first those they depend on given alive."""
+        return list(dict.fromkeys((*self.given_alive, *(c for c in self.columns if c not in self.averaged))))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SpendModel(Model):
@@ -220,6 +225,16 @@ def nobody_again(history: pd.DataFrame) -> list[Sentence]:
     if repeating < FEWEST:
         return [Sentence("Fewer than five customers bought again: too few to learn how they come back.", tone="warn")]
     return []
+
+
+COUNTED = ("x", "t_x", "T", "n", "litt", "periods", "ended")
+"""Columns that are 0 for a customer just acquired."""
+
+
+def just_acquired(history: pd.DataFrame) -> pd.DataFrame:
+    """One customer without a past; whatever else a history tells is its mean."""
+    new = history.select_dtypes("number").mean().to_frame().T
+    return new.assign(**{c: 0.0 for c in COUNTED if c in new})
 
 
 def as_column(draws: Values) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """The models this room can fit: a new one is a file that ends in `MODEL`, and one line here."""
 
 from crmlab.clv.models import bdw, bgbb, bgnbd, gamma_gamma, gamma_gamma_frequency, mbg_cnbd, pareto_nbd, sbg
-from crmlab.clv.models.model import ContractModel, Model, PurchaseModel, SpendModel
+from crmlab.clv.models.model import Model, SpendModel
 from crmlab.contract import Refused
 
 MODELS: dict[str, Model] = {
@@ -38,25 +38,9 @@ def family(name: str) -> tuple[str, ...]:
     return FAMILIES.get(name, ())
 
 
-def purchase_model(name: str) -> PurchaseModel:
-    """The model of purchases registered as `name`."""
-    found = model(name)
-    if not isinstance(found, PurchaseModel):
-        raise Refused("clv.models", f"{name!r} is not a model of purchases")
-    return found
-
-
 def spend_model(name: str) -> SpendModel:
     """The model of spend registered as `name`."""
     found = model(name)
     if not isinstance(found, SpendModel):
         raise Refused("clv.models", f"{name!r} is not a model of spend")
-    return found
-
-
-def contract_model(name: str) -> ContractModel:
-    """The model of subscriptions registered as `name`."""
-    found = model(name)
-    if not isinstance(found, ContractModel):
-        raise Refused("clv.models", f"{name!r} is not a model of subscriptions")
     return found

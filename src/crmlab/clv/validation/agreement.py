@@ -14,7 +14,6 @@ from crmlab.clv.validation.scores import covered
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import FEWEST
 
-TENTHS = 10
 NEAR = 0.05
 """A 90 % interval that holds 85 to 95 % keeps its word."""
 
@@ -88,16 +87,6 @@ class Tenths(Result):
                 tone="warn",
             )
         ]
-
-
-def tenths(predicted: np.ndarray) -> np.ndarray:
-    """(customers,) number of each customer's tenth, from 0 for the most purchases; fewer, larger groups where few."""
-    groups = max(1, min(TENTHS, len(predicted) // FEWEST))
-    order = np.lexsort((np.arange(len(predicted)), -predicted.round(9)))
-    codes = np.empty(len(predicted), dtype=int)
-    for number, where in enumerate(np.array_split(order, groups)):
-        codes[where] = number
-    return codes
 
 
 def in_tenths(

@@ -15,9 +15,9 @@ from crmlab.clv.models.registry import FAMILIES, MODELS, family
 from crmlab.clv.params import CLVParams
 from crmlab.clv.validation.comparison_result import CLEARLY, COLUMNS, NO, PACE, PACE_TITLE, YES, Comparison
 from crmlab.clv.validation.scores import gini, log_predictive, rank_correlation
-from crmlab.clv.validation.validate import compare, pace
+from crmlab.clv.validation.validate import compare
 from crmlab.clv.validation.validation_result import Validation
-from crmlab.clv.validation.withheld import Withheld, withhold
+from crmlab.clv.validation.withheld import Withheld, pace, withhold
 from crmlab.clv.value.predict import kept
 from crmlab.contract import Refused, Sentence, generator, mark
 

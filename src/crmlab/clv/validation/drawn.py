@@ -33,8 +33,7 @@ class Drawn:
 
 def mean_purchases(model: PurchaseModel, draws: Arrays, history: pd.DataFrame, weeks: float) -> np.ndarray:
     """(customers,) posterior mean of the purchases expected in (T, T + weeks]; equal histories are worked on once."""
-    keys = [*model.given_alive, *(c for c in model.columns if c not in (*model.given_alive, *model.averaged))]
-    group = history.groupby(keys, sort=True).ngroup().to_numpy()
+    group = history.groupby(model.read, sort=True).ngroup().to_numpy()
     distinct = history.iloc[np.unique(group, return_index=True)[1]]
     means = [expected(model, draws, rows, weeks, (0.0,))[1][0].mean(axis=1) for rows in blocks(distinct, BLOCK)]
     return np.concatenate(means)[group]

@@ -10,6 +10,8 @@ import pandas as pd
 from scipy.interpolate import PchipInterpolator
 from scipy.stats import binom
 
+from crmlab.clv.company.forecast import acquired, repeats_before
+from crmlab.clv.company.rolling import repeats_after
 from crmlab.clv.fitting.fit import Fit
 from crmlab.clv.models.model import Arrays, PurchaseModel
 from crmlab.clv.params import CLVParams
@@ -18,7 +20,7 @@ from crmlab.clv.validation.withheld import Withheld
 from crmlab.clv.value.predict import kept
 from crmlab.contract import Basis, Result, Sentence, mark
 
-KNOTS_BEFORE, KNOTS_AHEAD = 40, 8
+KNOTS_AHEAD = 8
 UNLIKELY = 0.05
 NEAR, BUSY = 0.1, 1.5
 SETTLED_WEEKS = 4
@@ -163,7 +165,8 @@ def track(
     ages = (withheld.before["T"].to_numpy() * 7).round().astype(int)
     oldest = -(-int(ages.max()) // 7)
     weeks = np.arange(1 - oldest, withheld.weeks + 1)
-    actual = repeats_a_week(orders, withheld).reindex(weeks, fill_value=0).to_numpy(float)
+    past, since = repeats_before(orders, withheld.until, oldest), repeats_after(orders, withheld.until, withheld.weeks)
+    actual = np.concatenate([past, since])
     days, numbers = np.unique(ages, return_counts=True)
     curve = acquired(model, draws, withheld.before, longest=days[-1] / 7)
     ends = np.arange(-oldest, 1)[:, None] * 7 + days  # age at the end of each week, days
@@ -186,25 +189,6 @@ def track(
         }
     )
     return Tracking(table, withheld.basis(), calendar)
-
-
-def repeats_a_week(orders: ibis.Table, withheld: Withheld) -> pd.Series:
-    """Week (0 the last of the calibration) → purchases after the first, of customers acquired by then."""
-    days = orders.filter(orders["date"] <= withheld.as_of).select("customer_id", "date").distinct()
-    days = days.mutate(first=days["date"].min().over(group_by="customer_id"))
-    repeats = days.filter((days["first"] <= withheld.until) & (days["date"] > days["first"]))
-    counts = repeats.group_by("date").agg(n=repeats.count()).execute()
-    after = (pd.to_datetime(counts["date"]) - pd.Timestamp(withheld.until)).dt.days.to_numpy()
-    return counts["n"].groupby(-(-after // 7)).sum()
-
-
-def acquired(model: PurchaseModel, draws: Arrays, before: pd.DataFrame, *, longest: float) -> PchipInterpolator:
-    """Repeat purchases expected of a customer by the age of so many weeks, known by nothing but the first purchase."""
-    newcomer = before[list(model.columns)].astype(float).mean().to_frame().T
-    newcomer = newcomer.assign(**{c: 0.0 for c in ("x", "t_x", "T", "litt") if c in newcomer})
-    knots = np.linspace(0, longest, KNOTS_BEFORE)
-    values = [model.expected_purchases(draws, newcomer, float(t))[0].mean() for t in knots[1:]]
-    return PchipInterpolator(knots, [0.0, *values])
 
 
 def conditional(model: PurchaseModel, draws: Arrays, withheld: Withheld) -> np.ndarray:

@@ -12,14 +12,15 @@ from crmlab.clv.company.forecast import forecast
 from crmlab.clv.fitting.fit import Fit, fit
 from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.params import CLVParams
-from crmlab.clv.validation.agreement import in_tenths, interval_coverage, tenths, with_calendar
+from crmlab.clv.validation.agreement import in_tenths, interval_coverage, with_calendar
 from crmlab.clv.validation.bands import BAND_COLUMNS, by_band, in_bands
 from crmlab.clv.validation.drawn import drawn, mean_purchases
 from crmlab.clv.validation.scores import gini, rank_correlation
 from crmlab.clv.validation.tracking import track
 from crmlab.clv.validation.validate_spend import validate_spend
 from crmlab.clv.validation.validation_result import Validation
-from crmlab.clv.validation.withheld import withhold
+from crmlab.clv.validation.withheld import pace, withhold
+from crmlab.clv.value.lifetime import tenths
 from crmlab.clv.value.predict import kept
 from crmlab.contract import Basis, Sentence, generator
 from crmlab.contract.result import FEWEST
@@ -68,7 +69,8 @@ def validate(
     spend = validate_spend(withheld, fitted, params=params, seed=seed)
     if counts_chances(params):
         return replace(found, spend=spend)
-    ahead = forecast(orders, fitted, as_of=withheld.until, weeks=withheld.weeks, params=params, seed=seed)
+    told = {"as_of": withheld.until, "weeks": withheld.weeks, "params": params, "seed": seed}
+    ahead = forecast(orders, before, fitted, **told)
     return replace(
         found,
         coverage=with_calendar(found.coverage, ahead.table.iloc[-1]),
@@ -135,18 +137,11 @@ def compare(
         gini=order,
         naive_mae=float(np.abs(naive - actual).mean()),
         naive_rank_correlation=rank_correlation(naive, actual),
-        naive_gini=gini(naive, actual),
         largest_errors=largest((mean - actual) ** 2),
         fit=fitted,
         tenths=in_tenths(mean, actual, by_rank, found.sums["tenths"], gini=order, basis=basis),
         coverage=interval_coverage(found, actual, groups, forecast=model.title, basis=basis),
     )
-
-
-def pace(before: pd.DataFrame, weeks: float) -> np.ndarray:
-    """(customers,) purchases where everyone goes on at the pace so far; 0 for those observed for no time."""
-    x, T = before["x"].to_numpy(float), before["T"].to_numpy(float)
-    return np.where(T > 0, x / np.where(T > 0, T, 1), 0) * weeks
 
 
 def largest(squared: np.ndarray) -> float:

@@ -11,10 +11,10 @@ from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.model import Arrays, SpendModel
 from crmlab.clv.models.registry import spend_model
 from crmlab.clv.params import CLVParams
-from crmlab.clv.validation.agreement import TENTHS
 from crmlab.clv.validation.drawn import BLOCK, mean_purchases
 from crmlab.clv.validation.scores import covered, gini, rank_correlation, ranks
-from crmlab.clv.validation.withheld import Withheld
+from crmlab.clv.validation.withheld import Withheld, pace
+from crmlab.clv.value.lifetime import tenths
 from crmlab.clv.value.predict import blocks, kept
 from crmlab.clv.value.spend import spend_fit
 from crmlab.contract import Basis, Result, Sentence, generator
@@ -212,9 +212,7 @@ def _against(
 ) -> SpendValidation:
     before, spent, actual = withheld.before, withheld.spent, withheld.actual
     low, high = np.quantile(totals, INTERVAL)
-    time = before["T"].to_numpy(float)
-    so_far = np.nan_to_num(before["x"] * before["z_bar"])
-    pace = np.where(time > 0, so_far / np.where(time > 0, time, 1), 0) * withheld.weeks
+    so_far = pace(before, withheld.weeks) * np.nan_to_num(before["z_bar"])
     bought = actual > 0
     errors = np.abs(value[bought] - spent[bought] / actual[bought])
     enough = bought.sum() >= FEWEST
@@ -226,7 +224,7 @@ def _against(
         high=float(high),
         actual=float(spent.sum()),
         mae=float(np.abs(predicted - spent).mean()),
-        naive_mae=float(np.abs(pace - spent).mean()),
+        naive_mae=float(np.abs(so_far - spent).mean()),
         rank_correlation=rank_correlation(predicted, spent),
         gini=gini(predicted, spent),
         covered_50=covered(below, upto, 0.5),
@@ -238,10 +236,9 @@ def _against(
 
 
 def _groups(predicted: np.ndarray, spent: np.ndarray, value: np.ndarray, actual: np.ndarray) -> pd.DataFrame:
-    groups = max(1, min(TENTHS, len(predicted) // FEWEST))
-    order = np.lexsort((np.arange(len(predicted)), -predicted.round(6)))
-    records = []
-    for number, where in enumerate(np.array_split(order, groups), start=1):
+    of, records = tenths(predicted), []
+    for number in range(1, of.max(initial=0) + 2):
+        where = np.flatnonzero(of == number - 1)
         bought = where[actual[where] > 0]
         few = len(bought) < FEWEST
         records.append(

@@ -38,7 +38,7 @@ class Validation(Result):
         Spearman, predicted with actual over customers.
     gini
         Normalised Gini of the predicted order: 1 for the actual order, 0 for chance.
-    naive_mae, naive_rank_correlation, naive_gini
+    naive_mae, naive_rank_correlation
         The same for "everyone goes on at the pace so far".
     largest_errors
         Share of the squared errors that the five largest make up.
@@ -64,7 +64,6 @@ class Validation(Result):
     gini: float = float("nan")
     naive_mae: float = float("nan")
     naive_rank_correlation: float = float("nan")
-    naive_gini: float = float("nan")
     largest_errors: float = float("nan")
     fit: Fit | None = None
     unfit: tuple[Sentence, ...] = ()

@@ -114,3 +114,9 @@ def withheld_weeks(start: date, as_of: date, *, params: CLVParams) -> int:
     days = (as_of - start).days
     weeks = min(params.validation_weeks, int((days + 1) // 7 * params.validation_share))
     return weeks if weeks >= FEWEST_WEEKS and days // 7 - weeks >= FEWEST_CALIBRATION_WEEKS else 0
+
+
+def pace(before: pd.DataFrame, weeks: float) -> np.ndarray:
+    """(customers,) purchases where everyone goes on at the pace so far; 0 for those observed for no time."""
+    x, T = before["x"].to_numpy(float), before["T"].to_numpy(float)
+    return np.where(T > 0, x / np.where(T > 0, T, 1), 0) * weeks

@@ -99,7 +99,7 @@ def segment_value(ltv: LifetimeValue | NoValue, membership: pd.Series, names: di
         Segment id → name.
     """
     if isinstance(ltv, NoValue):
-        return ltv
+        return ltv.again()
     segment = ltv.table["customer_id"].map(membership)
     groups, keys = pd.factorize(segment, sort=True)
     inside = groups >= 0

@@ -1,7 +1,7 @@
 """What customers are worth, as a result: table, draws, and what may be said of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -81,12 +81,8 @@ class LifetimeValue(Result):
     @cached_property
     def _tenths(self) -> tuple[pd.DataFrame, np.ndarray]:
         """The groups shown, and their CLV under each draw."""
-        groups = max(1, min(GROUPS, len(self.table) // FEWEST))
-        order = np.lexsort((np.arange(len(self.table)), -self.table["clv"].to_numpy().round(6)))
-        of = np.empty(len(self.table), dtype=int)
-        for number, where in enumerate(np.array_split(order, groups)):
-            of[where] = number
-        sums = self.sums(of)
+        of = tenths(self.table["clv"].to_numpy())
+        groups, sums = of.max(initial=0) + 1, self.sums(of)
         means = self.table.groupby(of)[["p_alive", "expected_orders", "order_value", "clv"]].mean()
         customers = np.bincount(of, minlength=groups)
         low, high = np.quantile(sums, INTERVAL, axis=1) / customers
@@ -160,6 +156,16 @@ class LifetimeValue(Result):
         return [*said, *self.strained]
 
 
+def tenths(values: np.ndarray) -> np.ndarray:
+    """(customers,) number of each one's tenth, from 0 for the highest values; fewer, larger groups where few."""
+    groups = max(1, min(GROUPS, len(values) // FEWEST))
+    order = np.lexsort((np.arange(len(values)), -values.round(6)))
+    codes = np.empty(len(values), dtype=int)
+    for number, where in enumerate(np.array_split(order, groups)):
+        codes[where] = number
+    return codes
+
+
 def sums_of(draws: np.ndarray) -> Sums:
     """`LifetimeValue.sums` from (customers, draws) held in memory."""
 
@@ -173,23 +179,30 @@ def sums_of(draws: np.ndarray) -> Sums:
 
 @dataclass(frozen=True, eq=False)
 class NoValue(Result):
-    """What stands where CLV would stand when a fit failed its gate."""
+    """What stands where CLV would stand when a fit failed its gate, or could not be made."""
 
     table: pd.DataFrame
     basis: Basis
     failures: tuple[Sentence, ...]
+    said: bool = False
 
-    title: ClassVar[str] = "No customer lifetime value: a fit failed its gate"
-    note: ClassVar[str] = "The diagnostics of every parameter; nothing is computed from a fit that failed."
+    title: ClassVar[str] = "No customer lifetime value"
+    note: ClassVar[str] = "The diagnostics of every parameter fitted; nothing is computed without a fit that passed."
     columns: ClassVar = Fit.columns
     people: ClassVar[tuple[str, ...]] = ()
 
     def sentences(self) -> list[Sentence]:
-        """Every statistic that failed, and what follows."""
+        """Why there is none, and what follows; once on a page."""
+        if self.said:
+            return [Sentence("Without lifetime values there is nothing to show here, for the reasons given above.")]
         return [
             *self.failures,
             Sentence("This page has no CLV, and activation is refused until the fit passes.", tone="bad"),
         ]
+
+    def again(self) -> "NoValue":
+        """The same, where it has been said already."""
+        return replace(self, table=self.table.iloc[:0], said=True)
 
 
 def leaving(table: pd.DataFrame) -> list[Sentence]:

@@ -163,7 +163,7 @@ def parts(
     found = []
     for key, where in _members(history, purchases, spend, segment):
         bought, spent = (f[key] if isinstance(f, Mapping) else f for f in (purchases, spend))
-        order = where[np.lexsort([history[c].to_numpy(float)[where] for c in reversed(_keys(bought.fitted))])]
+        order = where[np.lexsort([history[c].to_numpy(float)[where] for c in reversed(bought.fitted.read)])]
         timing, worth = kept(bought.draws, number), kept(spent.draws, number)
         read = history.drop(columns="customer_id").iloc[order]
         found.append(Part(read, order, bought.fitted, timing, spent.fitted, worth))
@@ -180,7 +180,7 @@ def pieces(found: list[Part]) -> Iterator[tuple[Part, slice]]:
 
 def distinct(model: PurchaseModel, block: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """The distinct rows of a sorted block by what the model reads, and each customer's place among them."""
-    new = _changes(block, _keys(model))
+    new = _changes(block, model.read)
     return block[new], np.cumsum(new) - 1
 
 
@@ -277,12 +277,6 @@ def _members(
     if without:
         raise Refused("lifetime value", [Fault("segment", f"{without} customers are in no segment that has a fit")])
     return [(key, np.flatnonzero((of == key).to_numpy())) for key in sorted(of.unique())]
-
-
-def _keys(model: PurchaseModel) -> list[str]:
-    """What a model's predictions read: first what they depend on given alive."""
-    read = [c for c in model.columns if c not in model.averaged and c not in model.given_alive]
-    return [*model.given_alive, *read]
 
 
 def _changes(table: pd.DataFrame, columns: tuple[str, ...] | list[str]) -> np.ndarray:

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from crmlab.clv.params import CLVParams
-from crmlab.clv.value.lifetime import GROUPS
-from crmlab.clv.value.predict import Fits, distinct, expected, interval, parts, pieces, weekly
+from crmlab.clv.value.lifetime import NoValue, tenths
+from crmlab.clv.value.predict import Fits, distinct, each, expected, interval, no_value, parts, pieces, weekly
 from crmlab.contract import Basis, Result, Sentence, generator, mark
-from crmlab.contract.result import FEWEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +46,9 @@ class PredictiveValue(Result):
 
     def shown(self) -> pd.DataFrame:
         """Groups of equal size by expected margin, highest first."""
-        ranked = self.table.sort_values(["clv", "customer_id"], ascending=[False, True], kind="stable")
-        groups = max(1, min(GROUPS, len(ranked) // FEWEST))
-        of = np.arange(len(ranked)) * groups // max(len(ranked), 1) + 1
-        means = ranked.drop(columns="customer_id").groupby(of).mean()
-        return means.assign(customers=np.bincount(of)[1:]).rename_axis("group").reset_index()
+        of = tenths(self.table["clv"].to_numpy())
+        means = self.table.drop(columns="customer_id").groupby(of + 1).mean()
+        return means.assign(customers=np.bincount(of)).rename_axis("group").reset_index()
 
     def sentences(self) -> list[Sentence]:
         """How far a single customer may be from what is expected."""
@@ -85,7 +82,7 @@ def predictive_value(
     name: str,
     basis: Basis | None = None,
     segment: pd.Series | None = None,
-) -> PredictiveValue:
+) -> PredictiveValue | NoValue:
     """Draw each customer's purchases and their values, one future a posterior draw.
 
     A future's margin is discounted by the customer's expected discount, which leaves its mean the CLV.
@@ -97,6 +94,9 @@ def predictive_value(
     seed, name
         The study's seed, and what the futures are for.
     """
+    fits = [*each(purchases), *each(spend)]
+    if not all(f.passed for f in fits):
+        return no_value(*fits).again()
     history, found = parts(history, purchases, spend, number=params.kept_draws, segment=segment)
     weeks, rng = params.horizon_weeks, generator(seed, "clv", "predictive", name)
     columns = {c: np.empty(len(history)) for c in ("clv", "none", *LOW_HIGH)}
