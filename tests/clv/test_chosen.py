@@ -8,13 +8,14 @@ import pytest
 
 from crmlab.clv.chosen import clv_faults, counts_chances, fit_purchases, fit_spend, fits_of, history_of
 from crmlab.clv.company.ahead import NoForecast, forecast_or_reason, past_or_reason
-from crmlab.clv.company.equity import customer_equity, new_customer
+from crmlab.clv.company.equity import customer_equity
 from crmlab.clv.company.rolling import past_origins
 from crmlab.clv.fitting.pooled_result import PooledFit
 from crmlab.clv.params import CLVParams
 from crmlab.clv.validation.comparison import compare_models
 from crmlab.clv.validation.validate import validate
 from crmlab.clv.validation.withheld import withhold
+from crmlab.clv.value.newcomer import new_customer
 from crmlab.clv.value.predict import value_or_reason
 from crmlab.contract import Refused
 from tests.clv.buyers import START, buyers, table_of

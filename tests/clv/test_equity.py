@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from scipy.special import hyp2f1
 
-from crmlab.clv.company.equity import GONE, ONE, THERE, CustomerEquity, customer_equity, new_customer, newcomers
+from crmlab.base.opening import Opening
+from crmlab.clv.company.equity import GONE, ONE, THERE, CustomerEquity, customer_equity
 from crmlab.clv.models.registry import MODELS
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.lifetime import LifetimeValue, NoValue, sums_of
+from crmlab.clv.value.newcomer import new_customer, newcomers
 from crmlab.clv.value.predict import lifetime_value, parts
 from crmlab.clv.value.predictive import predictive_value
 from crmlab.contract import Basis, Sentence
@@ -173,3 +175,17 @@ def test_equity_is_a_result_with_a_headline():
     found = base([3] * 10, 0.9, [9.0] * 10)
     assert isinstance(found, CustomerEquity)
     assert "Customer equity" in str(found.headline())
+
+
+def test_where_nobody_is_seen_to_come_the_value_of_a_newcomer_is_an_assumption(cdnow, published_fits):
+    kind = {"start": None, "weeks": 8, "first_share": 0.9, "new_share": 0.0, "busy": 1.0}
+    params = CLVParams(kept_draws=50)
+    seen, unseen = (
+        new_customer(cdnow, *published_fits, params=params, opening=Opening(k, **kind))
+        for k in ("coming", "already there")
+    )
+    assert "nothing here can check" in str(unseen.sentences()[0])
+    assert "nothing here can check" not in " ".join(str(s) for s in seen.sentences())
+    value = lifetime_value(cdnow, *published_fits, params=params)
+    assert "newly acquired" in " ".join(str(s) for s in customer_equity(value, seen).sentences())
+    assert "newly acquired" not in " ".join(str(s) for s in customer_equity(value, unseen).sentences())
