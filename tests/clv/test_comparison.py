@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from crmlab.clv.params import CLVParams
+from crmlab.clv.validation import comparison
 from crmlab.clv.validation.comparison import against, compare_models, default_models, paired, recommend
 from crmlab.clv.validation.comparison_result import COLUMNS, Comparison
 from crmlab.contract import Basis
@@ -145,3 +146,12 @@ def test_the_true_model_is_found_where_models_differ():
         differences.append(found.scores["bgnbd"] - found.scores["mbgnbd"])
     mean, se = paired(np.concatenate(differences), 0.0)
     assert mean > 2 * se
+
+
+def test_scores_of_a_sample_say_that_they_are(cdnow_orders, monkeypatch):
+    as_of = pd.Timestamp("1998-06-30").date()
+    params = CLVParams(validation_weeks=39, validation_share=0.5, kept_draws=40)
+    monkeypatch.setattr(comparison, "SCORED", 60)
+    found = compare_models(cdnow_orders, as_of=as_of, params=params, seed=1, models=["bgnbd"])
+    assert len(found.scores["bgnbd"]) == 60
+    assert "60 customers drawn at random" in " ".join(str(s) for s in found.sentences())

@@ -10,6 +10,7 @@ import pandas as pd
 from crmlab.clv.contracts.renewals import observed
 from crmlab.clv.fitting.fit import Fit, fit
 from crmlab.clv.fitting.tables import INTERVAL
+from crmlab.clv.models.registry import FAMILIES
 from crmlab.clv.models.sbg import rows
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.predict import kept
@@ -98,7 +99,7 @@ def project(
     held_out: int,
     seed: int,
     params: CLVParams,
-    models: tuple[str, ...] = ("sbg", "bdw"),
+    models: tuple[str, ...] = FAMILIES["contracts"],
     basis: Basis | None = None,
 ) -> Projection:
     """Fit models to all but the last periods, and project who is left in them.

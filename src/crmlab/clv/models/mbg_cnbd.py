@@ -258,6 +258,7 @@ def model_of(k: int) -> PurchaseModel:
         fast=partial(fast, k),
         simulate=partial(simulate, k),
         given_alive=("x", "T") if k == 1 else (),
+        stages=k,
         purchase_scale="alpha",
         dropout_scale=(("a", 1), ("b", -1)),
         p_alive=partial(p_alive, k),

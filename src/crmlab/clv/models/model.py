@@ -127,12 +127,15 @@ class PurchaseModel(Model):
         distribution.
     given_alive
         Columns on which the purchases expected of a customer who is still there depend; all of `columns` where empty.
+    stages
+        Events of which the last is a purchase: above 1 customers buy more regularly than at random.
     """
 
     p_alive: Callable[..., np.ndarray]
     expected_purchases: Callable[..., np.ndarray]
     future_purchases: Callable[..., np.ndarray]
     given_alive: tuple[str, ...] = ()
+    stages: int = 1
 
     @property
     def read(self) -> list[str]:

@@ -61,7 +61,8 @@ def compare_models(
     scored = np.arange(len(withheld.before))
     if len(scored) > SCORED:
         scored = np.sort(generator(seed, "clv", "comparison").choice(len(scored), SCORED, replace=False))
-    rows, scores, notes, failures, in_use = [], {}, [], [], params.purchases
+    rows, scores, failures, in_use = [], {}, [], params.purchases
+    notes = [] if len(scored) == len(withheld.before) else [_sampled(len(scored))]
     for name in chosen:
         found = fitted_or_why(name, withheld, params=params, seed=seed)
         if isinstance(found, Fit) and found.passed:
@@ -96,6 +97,10 @@ def compare_models(
         failures=tuple(failures),
         scores=scores,
     )
+
+
+def _sampled(number: int) -> Sentence:
+    return Sentence("The log scores are those of {n:,} customers drawn at random.", {"n": number})
 
 
 def default_models() -> list[str]:

@@ -6,7 +6,7 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.special import gammaln, logsumexp, xlogy
 
 from crmlab.clv.models.maths import NUMPY
-from crmlab.clv.models.model import Arrays, PurchaseModel, Values
+from crmlab.clv.models.model import Arrays, PurchaseModel
 
 NODES = 12
 BLOCK = 300_000
@@ -104,19 +104,17 @@ def log_predictive(
     table = history[list(model.columns)].astype(float).assign(count=np.asarray(counts))
     group = table.groupby(list(table.columns), sort=True).ngroup().to_numpy()
     distinct = table.iloc[np.unique(group, return_index=True)[1]].reset_index(drop=True)
-    stages = _stages(model, draws)
     found = np.empty(len(distinct))
     size = len(next(iter(draws.values()))) * NODES
     for count, rows in distinct.groupby("count"):
         for start in range(0, len(rows), max(1, BLOCK // size)):
             block = rows.iloc[start : start + max(1, BLOCK // size)]
-            found[block.index] = _log_mass(model, draws, block, int(count), weeks, stages)
+            found[block.index] = _log_mass(model, draws, block, int(count), weeks)
     return found[group]
 
 
-def _log_mass(
-    model: PurchaseModel, draws: Arrays, rows: pd.DataFrame, count: int, weeks: float, stages: int
-) -> np.ndarray:
+def _log_mass(model: PurchaseModel, draws: Arrays, rows: pd.DataFrame, count: int, weeks: float) -> np.ndarray:
+    stages = model.stages
     data = {c: rows[c].to_numpy()[:, None, None] for c in model.columns}
     before = _likelihood(model, draws, data, 1)
     if not count:
@@ -146,16 +144,6 @@ def _likelihood(model: PurchaseModel, draws: Arrays, data: Arrays, nodes: int) -
     parameters = {k: np.broadcast_to(v[None, :, None], shape).ravel() for k, v in draws.items()}
     flat = {c: np.broadcast_to(v, shape).ravel() for c, v in data.items()}
     return model.log_likelihood(parameters, flat, NUMPY).reshape(shape)
-
-
-def _stages(model: PurchaseModel, draws: Values) -> int:
-    """K of a model whose log-likelihood holds (k − 1) times `litt`; 1 of one that does not read it."""
-    if "litt" not in model.columns:
-        return 1
-    parameters = {k: float(v[0]) for k, v in draws.items()}
-    example = {"x": 1.0, "t_x": 1.0, "T": 2.0, "litt": np.array([0.0, 1.0])}
-    values = model.log_likelihood(parameters, {c: np.broadcast_to(example[c], 2) for c in model.columns}, NUMPY)
-    return 1 + round(float(values[1] - values[0]))
 
 
 def _gauss_jacobi(exponent: int) -> tuple[np.ndarray, np.ndarray]:
