@@ -57,5 +57,5 @@ $(STAMP): requirements.lock pyproject.toml | $(UV)
 	@$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	@.venv/bin/python -m compileall -q src
-	@.venv/bin/python -c "import arviz_stats, ibis.backends.duckdb, IPython, ipykernel, matplotlib.pyplot, nbconvert, papermill, pandas, pymc, scipy.stats, seaborn, sklearn, statsmodels.api, crmlab"
+	@.venv/bin/python -c "import arviz_stats, ibis.backends.duckdb, ibis.backends.postgres, IPython, ipykernel, matplotlib.pyplot, nbconvert, papermill, pandas, pymc, scipy.stats, seaborn, sklearn, statsmodels.api, crmlab"
 	@touch $@

@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 CONDA_NAMES = {
     "duckdb": "python-duckdb",
-    "ibis-framework": "ibis-duckdb",
     "jupyter-client": "jupyter_client",
     "matplotlib": "matplotlib-base",
 }
@@ -75,6 +74,8 @@ def test_environment_yml_names_the_same_packages_and_floors_as_pyproject():
         requirement = Requirement(text)
         if requirement.name in PIP_ONLY:
             expected_pip.add(f"{requirement.name}{requirement.specifier}")
+        elif requirement.name == "ibis-framework":
+            expected |= {f"ibis-{engine}{requirement.specifier}" for engine in requirement.extras}
         else:
             expected.add(f"{CONDA_NAMES.get(requirement.name, requirement.name)}{requirement.specifier}")
     assert written - {"pip"} == expected
