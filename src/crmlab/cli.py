@@ -78,6 +78,74 @@ def run(
     raise typer.Exit(next((d.exit_code for d in done if d.exit_code), 0))
 
 
+@app.command()
+def check(
+    study: Annotated[Path, typer.Argument(help="The study's params file, for example params/shop.yaml.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The same as data.")] = False,
+) -> None:
+    """Read everything a study reads, change nothing, and say what was found."""
+    from crmlab.check import check_study
+
+    checked = check_study(study)
+    print(checked.as_json() if as_json else _shorter(str(checked)))
+    raise typer.Exit(checked.exit_code)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the study: params/NAME.yaml is written.")],
+    folder: Annotated[Path, typer.Option("--from", help="Folder of the raw files.")],
+) -> None:
+    """Look at a folder of files and write a params file with a proposed mapping, to be read and mended."""
+    from crmlab.draft import draft_study
+
+    print(_shorter(draft_study(name, folder, into=Path("params"))))
+
+
+@app.command()
+def export(
+    study: Annotated[Path, typer.Argument(help="The study's params file.")],
+    cycle: Annotated[str, typer.Argument(help="The cycle whose list is delivered.")],
+    channel: Annotated[str, typer.Argument(help="The channel, for example email.")],
+    form: Annotated[str, typer.Option("--format", help="What the sender reads.")] = "plain",
+    today: Annotated[str | None, typer.Option(help="The day of delivery, YYYY-MM-DD. Default: the system's.")] = None,
+) -> None:
+    """Deliver a list with identity: consent and suppression are those of the day, changes are told."""
+    from crmlab.delivery.export import export_list
+
+    print(_shorter(export_list(study, cycle, channel, form=form, today=_day(today))))
+
+
+@app.command()
+def verify(
+    cycle: Annotated[str, typer.Argument(help="The cycle whose published stages are executed again.")],
+    study: Annotated[
+        Path | None, typer.Option(help="The params file; default: the one of params/ that has it.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only this stage or topic.")] = None,
+) -> None:
+    """Execute published stages again in a scratch folder and compare every table."""
+    from crmlab.verification import verify_cycle
+
+    verified = verify_cycle(cycle, study=study, stage=stage)
+    print(_shorter(str(verified)))
+    raise typer.Exit(verified.exit_code)
+
+
+@app.command()
+def forget(
+    customer: Annotated[str, typer.Argument(help="The customer's id as it stands in the raw data.")],
+    study: Annotated[
+        Path | None, typer.Option(help="The params file; default: the one of params/ that knows it.")
+    ] = None,
+    today: Annotated[str | None, typer.Option(help="The day of erasure, YYYY-MM-DD. Default: the system's.")] = None,
+) -> None:
+    """Erase a person everywhere; only a keyed hash is kept, so that nobody contacts them again."""
+    from crmlab.forgetting import forget_customer
+
+    print(_shorter(forget_customer(customer, study=study, today=_day(today))))
+
+
 def _day(text: str | None) -> date:
     if text is None:
         return date.today()

@@ -1,0 +1,1 @@
+"""Lists with identity, for senders: the only place where identity is joined."""
