@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from crmlab.contract import Refused
 from crmlab.data import DataParams, cut, read
-from crmlab.data.intake import INCOMPLETE, NO_AMOUNT, NO_DATE, NO_ID, REPEATED, TOO_LATE
+from crmlab.data.intake import INCOMPLETE, NO_AMOUNT, NO_DATE, NO_ID, REPEATED, TOO_LATE, read_all
+from crmlab.data.lines import TOO_FEW, TOO_MANY
 from crmlab.data.raw import hold
 
 GOOD = "".join(f"{k:05d},2017-01-{1 + k % 28:02d},{k}.50\n" for k in range(1, 101))
@@ -145,14 +146,15 @@ def test_a_day_first_date_is_never_read_as_month_first(reads_files):
     assert rows(intake)["date"].iloc[0] == pd.Timestamp("2017-01-02")
 
 
-@pytest.mark.parametrize("line", ["a,2017-01-01,12,50", "a,2017-01-01"])
-def test_a_line_with_too_many_or_too_few_fields_is_refused_and_never_shifted(reads_files, line):
-    with pytest.raises(Refused, match="cannot be read"):
-        reads_files({"transactions": f"customer_id,date,amount\n{GOOD}{line}\n"})
+@pytest.mark.parametrize(("line", "reason"), [("a,2017-01-01,12,50", TOO_MANY), ("a,2017-01-01", TOO_FEW)])
+def test_a_line_with_too_many_or_too_few_fields_is_set_aside_and_never_shifted(reads_files, line, reason):
+    intake = reads_files({"transactions": f"customer_id,date,amount\n{GOOD}{line}\n"})
+    assert reasons(intake) == {"kept": 100, reason: 1}
+    assert intake.bad[["line", "text"]].to_numpy().tolist() == [[102, line]]
 
 
-def test_wrongly_encoded_text_is_refused(reads_files):
-    with pytest.raises(Refused, match="cannot be read"):
+def test_wrongly_encoded_text_is_refused_naming_what_to_declare(reads_files):
+    with pytest.raises(Refused, match=r"transactions\.csv.*line 3.*encoding: cp1252"):
         reads_files(
             {
                 "transactions": f"customer_id,date,amount,channel\n{'a,2017-01-01,1,b' * 1}\n".encode()
@@ -220,6 +222,82 @@ def test_a_contact_without_an_arm_is_set_aside(reads_files):
         }
     )
     assert reasons(intake, "contacts") == {"kept": 40, INCOMPLETE: 1}
+
+
+def test_each_bad_row_is_told_with_its_line_its_column_and_what_was_found(reads_files):
+    bad = ",2017-01-01,1\na,2017-02-30,2\nb,2017-01-01,x\nc,2018-01-01,1\n"
+    columns = {"date": "day"}
+    intake = reads_files(
+        {"transactions": f"customer_id,day,amount\n{GOOD}{bad}"},
+        extracted_on=date(2017, 12, 31),
+        transactions={"columns": columns},
+    )
+    told = intake.bad[["file", "line", "reason", "column", "found", "customer_id", "text"]].to_numpy().tolist()
+    assert told == [
+        ["transactions.csv", 102, NO_ID, "customer_id", "", "", ",2017-01-01,1"],
+        ["transactions.csv", 103, NO_DATE, "day", "2017-02-30", "a", "a,2017-02-30,2"],
+        ["transactions.csv", 104, NO_AMOUNT, "amount", "x", "b", "b,2017-01-01,x"],
+        ["transactions.csv", 105, TOO_LATE, "day", "2018-01-01", "c", "c,2018-01-01,1"],
+    ]
+
+
+def test_lines_are_those_of_the_file_also_below_fields_of_several_lines_and_empty_lines(reads_files):
+    several = "".join(f'{k},2017-01-01,1,"x\ny"\n' for k in range(30))
+    intake = reads_files({"transactions": f"customer_id,date,amount,note\n{several}\n\nz,?,1,n\n"})
+    assert intake.bad["line"].tolist() == [64]
+
+
+def test_what_is_found_in_a_column_that_identifies_is_never_told(reads_files):
+    people = "".join(f"c{k},n{k}@x.it\n" for k in range(40))
+    intake = reads_files(
+        {"transactions": f"customer_id,date,amount\n{GOOD}", "customers": f"customer_id,email\n{people},secret@x.it\n"}
+    )
+    assert intake.bad["found"].tolist() == [""]
+    assert not intake.bad.drop(columns="text").astype(str).stack().str.contains("secret").any()
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("keep", 4), ("drop", 2)])
+def test_lines_that_are_exactly_equal_are_said_and_handled_as_declared(con, tmp_path, policy, kept):
+    (tmp_path / "t.csv").write_text("customer_id,date,amount,till\n" + "a,2017-01-01,1,1\n" * 3 + "a,2017-01-01,1,2\n")
+    data = {"files": {"transactions": {"path": "t.csv"}}, "duplicates": policy}
+    intake = read(DataParams.model_validate(data), folder=tmp_path, con=con)
+    assert intake.tables["transactions"].count().execute() == kept
+    assert "Lines of transactions that equal an earlier line in every column: 2." in [str(n) for n in intake.notes]
+
+
+def test_lines_that_are_exactly_equal_may_be_refused(con, tmp_path):
+    (tmp_path / "t.csv").write_text("customer_id,date,amount\na,2017-01-01,1\na,2017-01-01,1\n")
+    data = {"files": {"transactions": {"path": "t.csv"}}, "duplicates": "refuse"}
+    intake, faults = read_all(DataParams.model_validate(data), folder=tmp_path, con=con)
+    assert ["duplicates" in fault.what for fault in faults] == [True]
+    assert intake.reading["rows"].sum() == 2
+
+
+def test_what_could_be_read_is_there_beside_the_faults(con, tmp_path):
+    (tmp_path / "t.csv").write_text("customer_id,date,amount\na,2017-01-01,1\n")
+    (tmp_path / "c.csv").write_text("customer_id,campaign_id,arm,sent_at\na,x,y,?\n")
+    data = {"files": {"transactions": {"path": "t.csv"}, "contacts": {"path": "c.csv"}}}
+    intake, faults = read_all(DataParams.model_validate(data), folder=tmp_path, con=con)
+    assert [fault.where for fault in faults] == ["files.contacts"]
+    assert intake.tables["transactions"].count().execute() == 1
+    assert intake.bad["line"].tolist() == [2]
+
+
+def test_ids_that_look_alike_are_kept_apart_and_said(reads_files):
+    text = "".join(f"{k},2017-01-01,1\n00{k},2017-01-02,1\n" for k in range(1, 6))
+    intake = reads_files({"transactions": f"customer_id,date,amount\n{text}"})
+    assert any("capitals or leading zeros" in str(n) and "10" in str(n) for n in intake.notes)
+    assert intake.tables["transactions"].customer_id.nunique().execute() == 10
+
+
+def test_a_large_table_is_kept_in_a_file_that_nobody_finds(con, tmp_path, monkeypatch):
+    monkeypatch.setattr("crmlab.data.text.LARGE", 10)
+    con.raw_sql(f"SET temp_directory = '{tmp_path / 'scratch'}'")
+    (tmp_path / "t.csv").write_text(f"customer_id,date,amount\n{GOOD}x,?,1\n")
+    data = DataParams.model_validate({"files": {"transactions": {"path": "t.csv"}}})
+    intake = read(data, folder=tmp_path, con=con)
+    assert intake.tables["transactions"].count().execute() == 100
+    assert list((tmp_path / "scratch").rglob("*.duckdb")) == []
 
 
 def test_cut_keeps_the_day_itself_and_leaves_undated_tables_whole(con):

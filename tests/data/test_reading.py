@@ -4,6 +4,7 @@ import pandas as pd
 
 from crmlab.contract import Sentence
 from crmlab.data import reading_report
+from crmlab.data.reading import lines_of
 
 
 def reading(*rows):
@@ -60,3 +61,28 @@ def test_the_report_shows_itself():
     html = reading_report(MIXED, as_of=AS_OF)._repr_html_()
     assert "2017-05-07" in html
     assert "n = 35" in html
+
+
+BAD = pd.DataFrame(
+    [("transactions", "orders.csv", line, "no readable date", "day", "31/31/2025") for line in range(40, 20, -1)]
+    + [("transactions", "orders.csv", 7, "no customer id", "", ""), ("customers", "people.csv", 0, "kept", "", "")],
+    columns=["table", "file", "line", "reason", "column", "found"],
+)
+
+
+def test_the_lines_set_aside_are_named_by_reason_the_first_ten_of_each():
+    lines = lines_of(BAD).set_index(["table", "reason"])
+    dates = lines.loc[("transactions", "no readable date")]
+    assert dates["rows"] == 20
+    assert dates["lines"] == "21, 22, 23, 24, 25, 26, 27, 28, 29, 30, …"
+    assert dates["column"] == "day"
+    assert lines.loc[("transactions", "no customer id"), "lines"] == "7"
+    assert lines.loc[("customers", "kept"), "lines"] == ""
+
+
+def test_the_page_names_lines_and_never_what_stood_in_them():
+    html = reading_report(MIXED, as_of=AS_OF, bad=BAD)._repr_html_()
+    assert "orders.csv" in html
+    assert "21, 22, 23" in html
+    assert "31/31/2025" not in html
+    assert "Lines that were set aside" not in reading_report(MIXED, as_of=AS_OF)._repr_html_()

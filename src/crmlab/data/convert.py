@@ -1,6 +1,8 @@
 """Conversion of raw values to the kinds of the schema; what cannot be read becomes NULL, never a guess."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -11,75 +13,180 @@ from crmlab.data.schema import TYPES, Kind
 EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
 """Dates outside are unreadable (9999-12-31 and ``infinity`` stand for "none" in many systems)."""
 
+BLANKS = " \t\n\r\v\f\u00a0\u1680\u2000\u2002\u2003\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u2060\u3000\ufeff"
+"""What is stripped from both ends of text: blanks, also those that nobody sees."""
+
+DAY = "____-__-__"
+STAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]{1,9})?)?$"
+ZONED = STAMP[:-1] + r" ?(Z|[+-]([01][0-9]|2[0-3]):?([0-5][0-9])?)$"
+"""ISO 8601: a day, a time stamp, a time stamp with its distance from Greenwich."""
+
+
+class How(NamedTuple):
+    """How text is to be read: as declared in the params file, or as was found and stated."""
+
+    date_format: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    hours: int = 0
+    time_zone: str = "UTC"
+
 
 @ibis.udf.scalar.builtin(name="try_strptime")
 def _try_strptime(text: str, form: str) -> dt.timestamp:
     """Time stamp of `text` in the format `form`, or NULL."""
 
 
-def converted(column: ir.Value, kind: Kind, date_format: str | None = None) -> ir.Value:
-    """`column` as the engine's type for `kind`.
+@ibis.udf.scalar.builtin(name="try_strptime")
+def _try_strptime_zoned(text: str, form: str) -> dt.Timestamp(timezone="UTC"):
+    """Instant of `text` in a format with ``%z``, or NULL."""
+
+
+@ibis.udf.scalar.builtin(name="timezone")
+def _civil(zone: str, instant: dt.Timestamp(timezone="UTC")) -> dt.timestamp:
+    """What clocks in `zone` show at `instant`."""
+
+
+@ibis.udf.scalar.builtin(name="trim")
+def _trim(text: str, characters: str) -> str:
+    """`text` without `characters` at both ends."""
+
+
+def converted(
+    column: ir.Value,
+    kind: Kind,
+    date_format: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    hours: int = 0,
+    time_zone: str = "UTC",
+) -> ir.Value:
+    """`column` as the engine's type for `kind`, read as `How` says.
 
     Text is stripped of blanks and empty text is NULL; ids keep their zeros (``00123``) and their names (``NA``).
-    Amounts that are not finite are NULL.
+    Amounts that are not finite are NULL. A time stamp becomes the civil day of its place: one that says how far it is
+    from Greenwich is set to `time_zone`, any other is that of the place already.
     """
-    match kind:
-        case "text":
-            return as_text(column)
-        case "date":
-            return _as_date(column, date_format)
-        case _:
-            bare = column.strip().nullif("") if column.type().is_string() else column
-            return bare.try_cast(TYPES[kind])
+    bare_column = bare(column) if column.type().is_string() else column
+    return of_bare(bare_column, kind, How(date_format, decimal, thousands, hours, time_zone))
+
+
+def of_bare(column: ir.Value, kind: Kind, how: How) -> ir.Value:
+    """`converted`, where `column` has no blanks around it if it is text."""
+    if kind == "text":
+        return column if column.type().is_string() else as_text(column)
+    if kind == "date":
+        return _as_date(column, how)
+    if column.type().is_string():
+        column = _plain_number(column, how.decimal, how.thousands)
+    elif column.type().is_floating():
+        column = ibis.ifelse(column.isinf() | column.isnan(), ibis.null(column.type()), column)
+    if kind == "count" and not column.type().is_integer():
+        exact = column.try_cast("decimal(18, 4)")
+        return ibis.ifelse(exact == exact.floor(), exact.try_cast("int64"), ibis.null("int64"))
+    return column.try_cast(TYPES[kind])
+
+
+def bare(text: ir.StringValue) -> ir.StringValue:
+    """`text` without the blanks around it; NULL if empty. What begins and ends in plain ASCII is not looked into."""
+    plain = text.between("!", "~") & text.right(1).between("!", "~")
+    return ibis.ifelse(plain, text, _trim(text, BLANKS).nullif(""))
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
-    """`column` as text without surrounding blanks; NULL if empty. Whole floating-point ids lose their ``.0``."""
-    if column.type().is_floating():
+    """`column` as text without surrounding blanks; NULL if empty. Whole ids that are decimals lose their ``.0``."""
+    if column.type().is_floating() or column.type().is_decimal():
         whole = column.try_cast("int64")
-        column = ibis.ifelse(whole.cast("float64") == column, whole.cast("string"), column.cast("string"))
-    return column.cast("string").strip().nullif("")
+        column = ibis.ifelse(whole.cast(column.type()) == column, whole.cast("string"), column.cast("string"))
+    return bare(column if column.type().is_string() else column.cast("string"))
 
 
-def _as_date(column: ir.Value, date_format: str | None) -> ir.DateValue:
-    if column.type().is_string():
-        column = time_stamp(column, date_format)
-    day = column.try_cast("date")
+def number_pattern(decimal: str, thousands: str | None) -> str:
+    """Regular expression of numbers written with these marks, groups of three digits whole or not at all."""
+    mark = f"[{decimal}]"
+    digits = "[0-9]+"
+    if thousands:
+        group = {" ": "[ \u00a0\u202f]", "'": "['’]"}.get(thousands, f"[{thousands}]")
+        digits = f"([0-9]{{1,3}}({group}[0-9]{{3}})+|[0-9]+)"
+    return rf"^[+-]?({digits}{mark}?|{digits}{mark}[0-9]+|{mark}[0-9]+)([eE][+-]?[0-9]{{1,3}})?$"
+
+
+def _plain_number(given: ir.StringValue, decimal: str, thousands: str | None) -> ir.StringValue:
+    """Digits with a decimal point, where `given` is a number written with these marks; else NULL."""
+    digits = given
+    if thousands:
+        for mark in {" ": " \u00a0\u202f", "'": "'’"}.get(thousands, thousands):
+            digits = digits.replace(mark, "")
+    if decimal != ".":
+        digits = digits.replace(decimal, ".")
+    return ibis.ifelse(given.re_search(number_pattern(decimal, thousands)), digits, ibis.null("string"))
+
+
+def _as_date(column: ir.Value, how: How) -> ir.DateValue:
+    kind = column.type()
+    if kind.is_string():
+        day = _day_of_text(column, how)
+    elif not kind.is_temporal():
+        day = _day_of_text(as_text(column), how)
+    elif kind.is_timestamp():
+        day = _later(_civil(how.time_zone, column) if kind.timezone else column, how.hours)
+    else:
+        day = column.try_cast("date")
     return ibis.ifelse(day.between(EARLIEST, LATEST), day, ibis.null("date"))
 
 
-def time_stamp(text: ir.StringValue, date_format: str | None = None) -> ir.TimestampValue:
-    """Time stamp of `text` in `date_format`, default ISO 8601; NULL where it is not one."""
-    bare = text.strip().nullif("")
-    return _try_strptime(bare, date_format) if date_format else bare.try_cast("timestamp")
+def _day_of_text(text: ir.StringValue, how: How) -> ir.DateValue:
+    form, hours = how.date_format, how.hours
+    if form is None:
+        zoned = _civil(how.time_zone, text.try_cast(dt.Timestamp(timezone="UTC")))
+        return ibis.cases(
+            (text.like(DAY), text.try_cast("date")),
+            (text.re_search(STAMP), _later(text.replace(",", ".").try_cast("timestamp"), hours)),
+            (text.re_search(ZONED), _later(zoned, hours)),
+            else_=ibis.null("date"),
+        )
+    if "%z" in form:
+        return _later(_civil(how.time_zone, _try_strptime_zoned(text, form)), hours)
+    stamp = _try_strptime(text, form)
+    return _later(stamp, hours) if "H" in form or "I" in form else stamp.cast("date")
 
 
-def covariate(table: ibis.Table, name: str) -> ir.Value:
-    """A further column of customers: float64 or int64 where it is a number, else text.
+def _later(stamp: ir.TimestampValue, hours: int) -> ir.DateValue:
+    return (stamp + ibis.interval(hours=hours) if hours else stamp).cast("date")
+
+
+def covariates(table: ibis.Table, names: Sequence[str], decimal: str = ".") -> Mapping[str, ir.Value]:
+    """Further columns of customers: int64 or float64 where they are numbers, else text.
 
     Text counts as numbers only if every given value is one and none is a code with a leading zero. Decides by
-    looking at the values, in the engine.
+    looking at the values, in the engine, all columns at once.
     """
-    column = table[name]
+    found = {name: _covariate(table[name], decimal) for name in names}
+    texts = {name: value for name, value in found.items() if value.type().is_string()}
+    if not texts:
+        return found
+    looked = {}
+    for place, text in enumerate(texts.values()):
+        code = text.re_search(r"^[+-]?0[0-9]")
+        looked |= {
+            f"given{place}": text.count(),
+            f"numbers{place}": (text.re_search(number_pattern(decimal, None)) & ~code).sum().fill_null(0),
+            f"whole{place}": (text.re_search(r"^[+-]?[0-9]{1,15}$") & ~code).sum().fill_null(0),
+        }
+    counts = table.aggregate(**looked).to_pyarrow().to_pylist()[0]
+    for place, (name, text) in enumerate(texts.items()):
+        given = counts[f"given{place}"]
+        if given and counts[f"whole{place}"] == given:
+            found[name] = text.try_cast("int64")
+        elif given and counts[f"numbers{place}"] == given:
+            found[name] = text.replace(decimal, ".").try_cast("float64")
+    return found
+
+
+def _covariate(column: ir.Value, decimal: str) -> ir.Value:
     kind = column.type()
     if kind.is_boolean() or kind.is_integer():
         return column.cast("int64")
     if kind.is_numeric():
         return column.try_cast("float64")
-    if kind.is_temporal():
-        return column.cast("string")
-    text = as_text(column)
-    if not kind.is_string():
-        return text
-    code = text.re_search(r"^[+-]?0[0-9]")
-    finite = text.re_search(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
-    whole = text.re_search(r"^[+-]?[0-9]{1,15}$")
-    given, numbers, integers = (
-        table.aggregate(given=text.count(), numbers=(finite & ~code).sum(), integers=(whole & ~code).sum())
-        .execute()
-        .fillna(0)
-        .iloc[0]
-    )
-    if given and integers == given:
-        return text.try_cast("int64")
-    return text.try_cast("float64") if given and numbers == given else text
+    return column.cast("string") if kind.is_temporal() else as_text(column)

@@ -1,101 +1,146 @@
-"""Open a study's own files as tables of text under canonical names, read in place by the engine."""
+"""Open a study's own files and databases as raw tables, and give their columns canonical names."""
 
-import codecs
-import csv
-import gzip
+import glob
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
 import ibis
-import ibis.expr.types as ir
 
-from crmlab.contract import Fault
-from crmlab.data.convert import time_stamp
+from crmlab.contract import Fault, Sentence
+from crmlab.data.convert import How
+from crmlab.data.held import LARGE
 from crmlab.data.params import FileParams
-from crmlab.data.schema import IDENTITY, SCHEMA
+from crmlab.data.paths import inside
+from crmlab.data.raw import LINE, Found
+from crmlab.data.schema import IDENTITY, SCHEMA, identifies
+from crmlab.data.text import open_text
 
 TEXT = (".csv", ".txt", ".tsv")
+OTHER = " of the file"
+"""Added to the name of a column that is not the canonical one it is called after."""
 
 
-def open_file(con: ibis.BaseBackend, table: str, file: FileParams, folder: Path) -> ibis.Table | list[Fault]:
-    """The file as a table under canonical names, or the faults that prevent it."""
-    where = f"files.{table}.path"
-    path = (folder / file.path).resolve()
-    if not path.is_file():
-        return [Fault(where, f"no such file: {path}{_nearby(path)}")]
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+@dataclass(frozen=True)
+class Opened:
+    """A raw table whose columns have canonical names, and how its values are to be read.
+
+    Parameters
+    ----------
+    rows
+        All its columns: canonical ones, further ones under their own names, and `LINE` where rows carry it.
+    further
+        Those of the further columns that are kept as covariates.
+    names
+        Canonical name → name in the file.
+    shown
+        What to call the file.
+    """
+
+    found: Found
+    rows: ibis.Table
+    further: tuple[str, ...]
+    names: dict[str, str]
+    how: How
+    shown: str
+    stated: tuple[Sentence, ...] = ()
+
+
+def open_raw(
+    con: ibis.BaseBackend,
+    table: str,
+    file: FileParams,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    carefully: bool = False,
+) -> Found | list[Fault]:
+    """The raw table under the names it has where it was found, or the faults that prevent it.
+
+    Parameters
+    ----------
+    folder
+        Where the paths of files start.
+    root
+        The folder that no path may leave; default: that of the study.
+    carefully
+        Read every line of a text file here and not in the engine, which fails on lines that are no rows.
+    """
+    where = f"files.{table}"
+    if file.database is not None:
+        from crmlab.data.databases import open_database
+
+        return open_database(con, file, where, folder, root=root)
+    path = inside(file.path, folder, f"{where}.path", root=root)
+    if isinstance(path, list):
+        return path
+    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+    if suffix in TEXT:
+        return open_text(con, path, file, where, carefully=carefully)
+    if path.suffix.lower() == ".parquet":
+        return _open_parquet(con, path, where)
+    from crmlab.data.workbook import WORKBOOKS, open_workbook
+
+    if path.suffix.lower() in WORKBOOKS:
+        return open_workbook(con, path, file, where)
+    what = f"{path.name} is neither .csv, .txt, .tsv (or these with .gz) nor .parquet nor .xlsx"
+    return [Fault(f"{where}.path", what)]
+
+
+def _open_parquet(con: ibis.BaseBackend, path: Path, where: str) -> Found | list[Fault]:
     try:
-        if suffix in TEXT:
-            raw = _text(con, path, file)
-        elif suffix == ".parquet":
-            raw = con.read_parquet(path)
-        else:
-            return [Fault(where, f"{path.name} is neither .csv, .txt, .tsv (or these with .gz) nor .parquet")]
-    except (duckdb.Error, OSError, ValueError) as error:
+        rows = con.read_parquet(glob.escape(str(path)), file_row_number=True)
+    except (duckdb.Error, OSError) as error:
         return [Fault(where, f"{path.name} cannot be read: {str(error).strip().splitlines()[0]}")]
-    return _renamed(table, raw, file, path)
+    numbered = rows.rename({LINE: "file_row_number"})
+    return Found(numbered.mutate(**{LINE: numbered[LINE] + 1}), large=path.stat().st_size > LARGE // 4)
 
 
-def _text(con: ibis.BaseBackend, path: Path, file: FileParams) -> ibis.Table:
-    """Every field as text, nothing guessed: names from the first line, each line with as many fields."""
-    header = _header(path, file)
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise ValueError(f"two columns are called {twice[0]!r}")
-    return con.read_csv(
-        path,
-        columns=dict.fromkeys(header, "VARCHAR"),
-        auto_detect=False,
-        header=True,
-        delim=file.separator,
-        quote='"',
-        escape='"',
-        encoding=file.encoding,
-    )
-
-
-def _header(path: Path, file: FileParams) -> list[str]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    encoding = "utf-8-sig" if codecs.lookup(file.encoding).name == "utf-8" else file.encoding
-    with opened(path, "rt", encoding=encoding, newline="") as text:
-        return next(csv.reader(text, delimiter=file.separator), [])
-
-
-def _renamed(table: str, raw: ibis.Table, file: FileParams, path: Path) -> ibis.Table | list[Fault]:
+def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened | list[Fault]:
+    """`found` under canonical names, or the faults in its columns."""
+    shown = Path(file.path).name if file.path else f"{file.table} of {file.database}"
+    there = [c for c in found.rows.columns if c != LINE and c not in file.dropped]
     faults = []
     for canonical, name in file.columns.items():
-        if name not in raw.columns:
-            close = get_close_matches(name, raw.columns, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(raw.columns)}"
-            faults.append(Fault(f"files.{table}.columns.{canonical}", f"{path.name} has no column {name!r}; {hint}"))
+        if name not in there:
+            close = get_close_matches(name, there, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(there)}"
+            faults.append(Fault(f"files.{table}.columns.{canonical}", f"{shown} has no column {name!r}; {hint}"))
     if faults:
         return faults
-    schema = SCHEMA[table]
-    names = {canonical: canonical for canonical in schema.columns if canonical in raw.columns}
-    if schema.open:
-        taken = set(file.columns.values())
-        names |= {c: c for c in raw.columns if c not in taken and c not in IDENTITY}
-    names |= file.columns
-    return raw.select(
-        **{c: _local(raw[name], schema.columns.get(c), file) for c, name in names.items() if c not in IDENTITY}
+    schema, mapped = SCHEMA[table], set(file.columns.values())
+    own = [c for c in there if c not in mapped]
+    # A further column may be called after a canonical one, or differ from it in case alone: the engine knows no case.
+    taken = {c.casefold() for c in file.columns} | {c for c in schema.columns if c in own}
+    names = dict(file.columns)
+    for column in own:
+        canonical = column in schema.columns and column not in file.columns
+        names[column if canonical or column.casefold() not in taken else column + OTHER] = column
+    further = [c for c in names if schema.open and c not in schema.columns and not c.endswith(OTHER)]
+    left_out = [c for c in further if c not in IDENTITY and c not in file.columns and identifies(c)]
+    kept = tuple(c for c in further if c not in IDENTITY and c not in left_out)
+    rows = found.rows.select(
+        **{c: found.rows[name] for c, name in sorted(names.items(), key=lambda item: there.index(item[1]))},
+        **({LINE: found.rows[LINE]} if LINE in found.rows.columns else {}),
     )
+    how = How(file.date_format, file.decimal or ".", file.thousands, file.hours, time_zone)
+    stated = found.stated
+    if left_out:
+        said = "Columns of {file} that seem to say who somebody is, by their names, are not read: {columns}."
+        stated += (Sentence(said, {"file": shown, "columns": ", ".join(left_out)}),)
+    return Opened(found, rows, kept, names, how, shown, stated)
 
 
-def _local(column: ir.Value, kind: str | None, file: FileParams) -> ir.Value:
-    """Decimal marks and clock of the file made those of the schema."""
-    if column.type().is_string() and file.decimal == "," and kind in ("money", "number"):
-        return column.replace(".", "!").replace(",", ".")
-    if kind == "date" and file.hours:
-        if column.type().is_string():
-            column = time_stamp(column, file.date_format)
-        if column.type().is_timestamp():
-            return column + ibis.interval(hours=file.hours)
-    return column
-
-
-def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" (there is no folder {path.parent})"
-    close = get_close_matches(path.name, sorted(p.name for p in path.parent.iterdir()), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def missing(table: str, columns: tuple[str, ...], where: str) -> list[Fault]:
+    """Faults for required columns that are not among `columns`."""
+    schema, given = SCHEMA[table], [c.removesuffix(OTHER) for c in columns if c != LINE]
+    absent = [c for c in schema.required if c not in columns]
+    if schema.any_of and not set(schema.any_of) & set(columns):
+        absent.append(schema.any_of[0])
+    faults = []
+    for column in absent:
+        close = get_close_matches(column, given, n=1, cutoff=0.4)
+        hint = f"if it is {close[0]!r}, say so: columns: {{{column}: {close[0]}}}" if close else "map it in columns"
+        faults.append(Fault(f"{where}.{column}", f"no such column among {', '.join(given)}; {hint}"))
+    return faults

@@ -1,35 +1,40 @@
-"""From raw tables to canonical ones: convert, check, set aside, and account for every row."""
+"""From raw tables to canonical ones: open, convert, check, set aside, and account for every row."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
 import ibis
-import ibis.expr.types as ir
 import pandas as pd
 
-from crmlab.contract import Fault, Refused, Sentence, mark
-from crmlab.data.convert import converted, covariate
-from crmlab.data.files import open_file
-from crmlab.data.params import DataParams
-from crmlab.data.raw import SET_ASIDE, Raw
-from crmlab.data.schema import IDENTITY, KEYS, SCHEMA, Tables
+from crmlab.contract import Fault, Refused, Sentence
+from crmlab.data import rules
+from crmlab.data.checking import (
+    ACCOUNT,
+    INCOMPLETE,
+    KEPT,
+    NO_AMOUNT,
+    NO_DATE,
+    REPEATED,
+    TOO_LATE,
+    Checked,
+    checked,
+)
+from crmlab.data.consents import wide
+from crmlab.data.convert import How
+from crmlab.data.dialect import decimal_mark
+from crmlab.data.files import Opened, missing, named, open_raw
+from crmlab.data.params import DataParams, FileParams
+from crmlab.data.paths import declared
+from crmlab.data.raw import SET_ASIDE
+from crmlab.data.refusal import look_alikes, mixed_marks, too_bad
+from crmlab.data.schema import IDENTITY, NO_ID, SCHEMA, TYPES, Tables, identifies
 from crmlab.data.sources import SOURCES
 
-KEPT = mark("kept")
-NO_DATE = mark("no readable date")
-NO_AMOUNT = mark("no readable amount")
-NO_ID = mark("no customer id")
-INCOMPLETE = mark("a required value is missing or unreadable")
-TOO_LATE = mark("dated after the last day of the data")
-REPEATED = mark("listed more than once")
-REASONS = {"customer_id": NO_ID, "amount": NO_AMOUNT}
+__all__ = ["INCOMPLETE", "KEPT", "NO_AMOUNT", "NO_DATE", "NO_ID", "REPEATED", "TOO_LATE", "Intake", "cut", "read"]
 
-MOST_BAD = 0.05
-"""A table with a larger share of bad rows than this is refused: something is wrong with how it is read."""
+BAD_COLUMNS = ["table", "file", *ACCOUNT]
 
 
 @dataclass(frozen=True)
@@ -39,24 +44,35 @@ class Intake:
     Parameters
     ----------
     tables
-        Kept rows of all dates, lazily read from the source: not cut at any cycle's ``as_of``.
+        Kept rows of all dates, not cut at any cycle's ``as_of``; of a known source lazily read in place.
     reading
         One row a table, date and reason: ``table``, ``date`` (datetime64, missing where there is none), ``reason``
         (``kept`` or why rows were set aside: marked words), ``rows`` (int64).
     notes
-        Licence, assumptions and traps, for the page.
+        Licence, assumptions and traps, and what was detected and not declared, for the page.
     extracted_on
         Last day the data cover; None where nobody said.
+    bad
+        The rows set aside as bad, one by one: ``table``, ``file``, ``line`` (0: unknown), ``reason``, ``column`` (as
+        the file calls it; empty: the whole line), ``found`` (never of columns that identify), ``customer_id``, ``text``
+        (the whole row; for nobody's eyes but those who mend it).
     """
 
     tables: Tables
     reading: pd.DataFrame
     notes: tuple[Sentence, ...] = ()
     extracted_on: date | None = None
+    bad: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BAD_COLUMNS).astype({"line": "int64"}))
 
 
 def read(
-    params: DataParams, *, folder: Path, con: ibis.BaseBackend, extracted_on: date | None = None, name: str = "data"
+    params: DataParams,
+    *,
+    folder: Path,
+    con: ibis.BaseBackend,
+    extracted_on: date | None = None,
+    name: str = "data",
+    time_zone: str = "UTC",
 ) -> Intake:
     """Read a study's data into canonical tables.
 
@@ -65,44 +81,53 @@ def read(
     params
         A known source, or files.
     folder
-        Folder to which the paths of files are relative: that of the params file.
+        Folder of the params file, to which paths are relative.
     con
         The engine in which the tables live (DuckDB).
     extracted_on
         Last day the raw data cover; takes precedence over that of `params` and of the source.
     name
         What the faults are attributed to, for example the params file.
+    time_zone
+        Where days are days: time stamps that say how far they are from Greenwich are set to it.
 
     Raises
     ------
     Refused
         With all faults of all tables: a missing file or column, unreadable text, too many bad rows.
     """
-    con.raw_sql("SET TimeZone = 'UTC'")
-    if params.source is not None:
-        raw, faults = SOURCES[params.source].read(con, params.source_options()), []
-    else:
-        raw, faults = _open_files(params, folder, con)
-    last = extracted_on or params.extracted_on or raw.extracted_on
-    tables, counts, notes = {}, [], list(raw.notes)
-    for table in (t for t in SCHEMA if t in raw.tables):
-        missing = _missing_columns(table, raw.tables[table])
-        if missing:
-            faults += missing
-            continue
-        try:
-            checked = _checked(table, raw.tables[table], last, raw.date_formats.get(table))
-            counted, lost = _counted(table, checked)
-        except duckdb.Error as error:
-            faults.append(Fault(table, f"cannot be read: {_first_line(error)}"))
-            continue
-        faults += _too_bad(table, counted, raw)
-        counts.append(counted)
-        notes += lost
-        tables[table] = _kept(checked, every_row=set(counted["reason"]) == {KEPT})
+    intake, faults = read_all(params, folder=folder, con=con, extracted_on=extracted_on, time_zone=time_zone)
     if faults:
         raise Refused(name, faults)
-    return Intake(tables, pd.concat(counts, ignore_index=True), tuple(notes), last)
+    return intake
+
+
+def read_all(
+    params: DataParams,
+    *,
+    folder: Path,
+    con: ibis.BaseBackend,
+    extracted_on: date | None = None,
+    time_zone: str = "UTC",
+) -> tuple[Intake, list[Fault]]:
+    """As `read`, but the faults are returned beside whatever could be read in spite of them."""
+    con.raw_sql("SET TimeZone = 'UTC'")
+    taken = _Taken(con, params, extracted_on or params.extracted_on)
+    if params.source is not None:
+        _from_source(taken, time_zone)
+    else:
+        _from_files(taken, folder, time_zone)
+    bad = pd.concat(taken.bad, ignore_index=True)[BAD_COLUMNS] if taken.bad else Intake({}, pd.DataFrame()).bad
+    tables = rules.never_lost({table: taken.tables[table] for table in SCHEMA if table in taken.tables}, bad)
+    if not taken.faults:
+        taken.notes += rules.across(tables)
+    nothing = pd.DataFrame({"date": pd.array([], "datetime64[s]"), "reason": [], "rows": pd.array([], "int64")})
+    reading = pd.concat([*taken.counts, nothing.assign(table="")] if not taken.counts else taken.counts)
+    reading = reading.groupby(["table", "date", "reason"], dropna=False, sort=False)["rows"].sum().reset_index()
+    reading = reading.assign(at=reading["table"].map(list(SCHEMA).index) if len(reading) else 0)
+    order = ["at", "date", "reason"]
+    reading = reading.sort_values(order, na_position="last", ignore_index=True)[["table", "date", "reason", "rows"]]
+    return Intake(tables, reading, tuple(taken.notes), taken.last, bad), taken.faults
 
 
 def cut(table: ibis.Table, name: str, through: date) -> ibis.Table:
@@ -111,114 +136,124 @@ def cut(table: ibis.Table, name: str, through: date) -> ibis.Table:
     return table if column is None or column not in table.columns else table.filter(table[column] <= through)
 
 
-def _open_files(params: DataParams, folder: Path, con: ibis.BaseBackend) -> tuple[Raw, list[Fault]]:
-    tables, formats, faults = {}, {}, []
-    for table, file in params.files.items():
-        opened = open_file(con, table, file, folder)
-        if isinstance(opened, list):
-            faults += opened
+@dataclass
+class _Taken:
+    """What has been read so far."""
+
+    con: ibis.BaseBackend
+    params: DataParams
+    last: date | None
+    tables: Tables = field(default_factory=dict)
+    counts: list[pd.DataFrame] = field(default_factory=list)
+    bad: list[pd.DataFrame] = field(default_factory=list)
+    notes: list[Sentence] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, name: str, found: Checked, file: str, names: dict[str, str]) -> None:
+        """One more table, or more rows of one."""
+        own = found.kept
+        if name in self.tables:
+            earlier = self.tables[name]
+            columns = [c for c in SCHEMA[name].columns if c in {*own.columns, *earlier.columns}]
+            own = ibis.union(*(_with(t, columns, name) for t in (earlier, own)))
+        self.tables[name] = own
+        self.counts.append(found.counts.assign(table=name))
+        if len(found.bad):
+            columns = found.bad["column"].map(lambda c: names.get(c, c))
+            self.bad.append(found.bad.assign(table=name, file=file, column=columns))
+        self.notes += found.notes
+        self.faults += found.faults
+
+
+def _with(table: ibis.Table, columns: list[str], name: str) -> ibis.Table:
+    kinds = SCHEMA[name].columns
+    return table.select(**{c: table[c] if c in table.columns else ibis.null(TYPES[kinds[c]]) for c in columns})
+
+
+def _from_source(taken: _Taken, time_zone: str) -> None:
+    raw = SOURCES[taken.params.source].read(taken.con, taken.params.source_options())
+    taken.last = taken.last or raw.extracted_on
+    taken.notes += raw.notes
+    for name in (t for t in SCHEMA if t in raw.tables):
+        rows, consents = wide(raw.tables[name]) if name == "customers" else (raw.tables[name], None)
+        if absent := missing(name, rows.columns, name):
+            taken.faults += absent
+            continue
+        how = How(raw.date_formats.get(name), time_zone=time_zone)
+        for table, part in ((name, rows), ("consents", consents)):
+            if part is None:
+                continue
+            own = {*SCHEMA[table].columns, *IDENTITY, SET_ASIDE}
+            further = [c for c in part.columns if SCHEMA[table].open and c not in own and not identifies(c)]
+            options = {"how": how, "further": further, "last": taken.last, "params": taken.params, "found": None}
+            try:
+                done = checked(taken.con, table, part, **options)
+            except duckdb.InvalidInputException as error:
+                taken.faults.append(Fault(table, f"cannot be read: {str(error).strip().splitlines()[0]}"))
+                continue
+            taken.faults += too_bad(table, done, table, how, None)
+            taken.add(table, done, table, {})
+
+
+def _from_files(taken: _Taken, folder: Path, time_zone: str) -> None:
+    params, root = taken.params, None
+    if params.folder is not None:
+        base = declared(params.folder, folder)
+        if isinstance(base, list):
+            taken.faults += base
+            return
+        folder = root = base
+    for name in (t for t in SCHEMA if t in params.files):
+        file = params.files[name]
+        found = open_raw(taken.con, name, file, folder, root=root)
+        while not isinstance(found, list):
+            opened = named(name, found, file, time_zone)
+            if isinstance(opened, list):
+                taken.faults += opened
+                break
+            if absent := missing(name, opened.rows.columns, f"files.{name}"):
+                taken.faults += absent
+                break
+            try:
+                _file(taken, name, file, opened)
+                break
+            except duckdb.InvalidInputException as error:
+                if found.carefully is None:
+                    what = f"{opened.shown} cannot be read: {str(error).strip().splitlines()[0]}"
+                    taken.faults.append(Fault(f"files.{name}", what))
+                    break
+                found = found.carefully()
         else:
-            tables[table] = opened
-            if file.date_format:
-                formats[table] = file.date_format
-    return Raw(tables, date_formats=formats), faults
+            taken.faults += found
 
 
-def _missing_columns(name: str, table: ibis.Table) -> list[Fault]:
-    faults = []
-    for column in SCHEMA[name].required:
-        if column not in table.columns:
-            close = get_close_matches(column, table.columns, n=1, cutoff=0.4)
-            hint = f"if it is {close[0]!r}, say so: columns: {{{column}: {close[0]}}}" if close else "map it in columns"
-            faults.append(Fault(f"{name}.{column}", f"no such column among {', '.join(table.columns)}; {hint}"))
-    return faults
-
-
-def _checked(name: str, raw: ibis.Table, last: date | None, date_format: str | None) -> ibis.Table:
-    """`raw` converted, plus `set_aside` (reason or NULL) and `lost_<column>` (a given value that cannot be read)."""
-    schema = SCHEMA[name]
-    values = {c: converted(raw[c], kind, date_format) for c, kind in schema.columns.items() if c in raw.columns}
-    lost = {f"lost_{c}": values[c].isnull() & _given(raw[c]) for c in _losable(name, values)}
-    if schema.open:
-        further = (c for c in raw.columns if c not in values and c not in (*IDENTITY, SET_ASIDE))
-        values |= {c: covariate(raw, c) for c in further}
-    own = raw[SET_ASIDE].cast("string") if SET_ASIDE in raw.columns else ibis.null("string")
-    typed = raw.select(**values, **lost, set_aside=own)
-    return typed.mutate(set_aside=_reason(name, typed, last))
-
-
-def _losable(name: str, columns: Iterable[str]) -> list[str]:
-    """Optional columns that are converted, so that a value may be lost."""
-    schema = SCHEMA[name]
-    return [c for c in columns if c in schema.columns and c not in schema.required and schema.columns[c] != "text"]
-
-
-def _given(column: ir.Value) -> ir.BooleanValue:
-    return (column.strip().nullif("") if column.type().is_string() else column).notnull()
-
-
-def _reason(name: str, typed: ibis.Table, last: date | None) -> ir.StringValue:
-    schema = SCHEMA[name]
-    branches = [(typed.set_aside.notnull(), typed.set_aside)]
-    for column in schema.required:
-        reason = NO_DATE if schema.columns[column] == "date" else REASONS.get(column, INCOMPLETE)
-        branches.append((typed[column].isnull(), ibis.literal(reason)))
-    if last is not None and schema.date in typed.columns:
-        branches.append((typed[schema.date] > last, ibis.literal(TOO_LATE)))
-    if name in KEYS and not _unique(typed[KEYS[name]]):
-        columns = [c for c in typed.columns if c != "set_aside"]
-        order = [typed[c].asc(nulls_first=False) for c in columns]
-        repeated = ibis.row_number().over(group_by=[typed[KEYS[name]], typed.set_aside], order_by=order)
-        branches.append((repeated > 0, ibis.literal(REPEATED)))
-    return ibis.cases(*branches, else_=ibis.null("string"))
-
-
-def _unique(key: ir.Value) -> bool:
-    return bool((key.count() == key.nunique()).as_scalar().execute())
-
-
-def _counted(name: str, checked: ibis.Table) -> tuple[pd.DataFrame, list[Sentence]]:
-    """Rows by date and reason, and a sentence for each optional column with values that could not be read."""
-    column = SCHEMA[name].date
-    day = checked[column] if column in checked.columns else ibis.null("date")
-    lost = [c for c in checked.columns if c.startswith("lost_")]
-    grouped = checked.group_by(date=day, reason=checked.set_aside.fill_null(KEPT))
-    counts = grouped.agg(
-        rows=lambda t: t.count(), **{c: (lambda t, c=c: t[c].cast("int64").sum().fill_null(0)) for c in lost}
-    ).execute()
-    counts["date"] = pd.to_datetime(counts["date"]).astype("datetime64[s]")
-    counts = counts.sort_values(["date", "reason"], na_position="last", ignore_index=True)
-    counts.insert(0, "table", name)
-    sentences = [
-        Sentence(
-            "Values of {column} in {table} that could not be read and count as missing: {rows:,}.",
-            {"rows": int(counts[c].sum()), "column": c.removeprefix("lost_"), "table": name},
-            tone="warn",
-        )
-        for c in lost
-        if counts[c].sum() > 0
-    ]
-    return counts.astype({"rows": "int64"})[["table", "date", "reason", "rows"]], sentences
-
-
-def _too_bad(name: str, counted: pd.DataFrame, raw: Raw) -> list[Fault]:
-    """A fault where too many rows are bad; what a source itself sets aside is a decision, not bad."""
-    by_reason = counted.groupby("reason")["rows"].sum()
-    bad = by_reason[by_reason.index.isin([NO_ID, NO_DATE, NO_AMOUNT, INCOMPLETE, TOO_LATE, REPEATED])]
-    total = int(by_reason.sum())
-    if total == 0:
-        return [Fault(name, "holds no row")] if name == "transactions" else []
-    if bad.sum() <= MOST_BAD * total:
-        return []
-    why = ", ".join(f"{rows:,} {reason}" for reason, rows in bad.sort_values(ascending=False).items())
-    hint = "; declare date_format" if NO_DATE in bad.index and name not in raw.date_formats else ""
-    return [Fault(name, f"{bad.sum():,} of {total:,} rows are bad ({why}), more than {MOST_BAD:.0%}{hint}")]
-
-
-def _kept(checked: ibis.Table, *, every_row: bool) -> ibis.Table:
-    columns = [c for c in checked.columns if c != "set_aside" and not c.startswith("lost_")]
-    return (checked if every_row else checked.filter(checked.set_aside.isnull())).select(*columns)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _file(taken: _Taken, name: str, file: FileParams, opened: Opened) -> None:
+    """Check the table of one file, and the consents that stand in customers."""
+    kinds, rows, how, notes = SCHEMA[name].columns, opened.rows, opened.how, list(opened.stated)
+    numbers = [c for c in rows.columns if kinds.get(c) in ("money", "number") and rows[c].type().is_string()]
+    if numbers and file.decimal is None:
+        mark = decimal_mark(rows, numbers)
+        if mark is None:
+            taken.faults.append(mixed_marks(rows, numbers, opened.shown, f"files.{name}"))
+            return
+        how = how._replace(decimal=mark)
+        if mark == ",":
+            said = "The decimal mark of {file} is a comma: this was found, not declared."
+            notes.append(Sentence(said, {"file": opened.shown}))
+    consents = None
+    if name == "customers":
+        rows, consents = wide(rows)
+    further = [c for c in opened.further if c in rows.columns]
+    options = {"how": how, "last": taken.last, "params": taken.params, "found": opened.found}
+    done = checked(taken.con, name, rows, further=further, **options)
+    faults = too_bad(f"files.{name}", done, opened.shown, how, file, opened.names)
+    taken.notes += notes
+    if name == "transactions":
+        reasons = done.counts.groupby("reason")["rows"].sum().to_dict()
+        faults += rules.refused(reasons, taken.params)
+        taken.notes += look_alikes(done.kept)
+    taken.add(name, done, opened.shown, opened.names)
+    taken.faults += faults
+    if consents is not None:
+        given = checked(taken.con, "consents", consents, further=(), **(options | {"found": None}))
+        taken.add("consents", given, opened.shown, {})

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from html import escape
 from typing import ClassVar
 
 import pandas as pd
 
-from crmlab.contract import Basis, Result, Sentence, mark
+from crmlab.contract import Basis, Result, Sentence, mark, say
+from crmlab.contract.result import frame_html
 from crmlab.data.intake import KEPT
 from crmlab.data.schema import SCHEMA
 
@@ -18,7 +20,7 @@ class ReadingReport(Result):
 
     ``kept`` counts rows dated on or before ``as_of``, ``later`` good rows after it, which are invisible and not bad;
     ``rows_in = kept + later + set_aside``. ``first`` and ``last`` are the days of the kept rows. `reasons` gives every
-    reason: table, reason, rows.
+    reason: table, reason, rows. `lines` says where they are: see `lines_of`; None where the source has no lines.
     """
 
     table: pd.DataFrame
@@ -26,6 +28,7 @@ class ReadingReport(Result):
     reasons: pd.DataFrame
     as_of: date
     notes: tuple[Sentence, ...] = ()
+    lines: pd.DataFrame | None = None
 
     title: ClassVar[str] = "What was read"
     note: ClassVar[str] = (
@@ -43,6 +46,20 @@ class ReadingReport(Result):
         "last": ("Last day", "%Y-%m-%d"),
     }
     people: ClassVar[tuple[str, ...]] = ()
+    line_columns: ClassVar[dict[str, tuple[str, str]]] = {
+        "file": ("File", ""),
+        "reason": ("Set aside for", "word"),
+        "column": ("Column", ""),
+        "rows": ("Lines", ",.0f"),
+        "lines": ("Their numbers", ""),
+    }
+
+    def _repr_html_(self) -> str:
+        shown = super()._repr_html_()
+        if self.lines is None or self.lines.empty:
+            return shown
+        heading = f"<h4>{escape(say('Lines that were set aside'))}</h4>"
+        return shown + f'<div class="result">{heading}{frame_html(self.lines, self.line_columns, people=())}</div>'
 
     def sentences(self) -> list[Sentence]:
         """Whether anything can be analysed, what lies later, what was set aside, and the source's own notes."""
@@ -74,7 +91,29 @@ class ReadingReport(Result):
         )
 
 
-def reading_report(reading: pd.DataFrame, *, as_of: date, notes: Sequence[Sentence] = ()) -> ReadingReport:
+def lines_of(bad: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
+    """Where the rows that were set aside are: table, file, reason, column, rows, lines (text: the first `most`).
+
+    Parameters
+    ----------
+    bad
+        `Intake.bad`. Of its columns only table, file, line, reason and column are read: nothing that was found in a
+        line gets any further.
+    most
+        Numbers given of each; three dots say that there are more.
+    """
+    by = ["table", "file", "reason", "column"]
+    found = []
+    for keys, rows in bad.groupby(by, sort=True)["line"]:
+        known = rows[rows > 0].sort_values()
+        numbers = ", ".join(map(str, known.head(most))) + (", …" if len(known) > most else "")
+        found.append((*keys, len(rows), numbers))
+    return pd.DataFrame(found, columns=[*by, "rows", "lines"])
+
+
+def reading_report(
+    reading: pd.DataFrame, *, as_of: date, notes: Sequence[Sentence] = (), bad: pd.DataFrame | None = None
+) -> ReadingReport:
     """Rows in, kept, later than `as_of` and set aside, a row a table.
 
     Parameters
@@ -85,10 +124,12 @@ def reading_report(reading: pd.DataFrame, *, as_of: date, notes: Sequence[Senten
         Last day the cycle may see.
     notes
         `Intake.notes`: licence, assumptions and traps.
+    bad
+        `Intake.bad`: the rows set aside, one by one.
     """
     rows, cut = [], pd.Timestamp(as_of)
-    bad = reading[reading["reason"] != KEPT]
-    reasons = bad.groupby(["table", "reason"], sort=True)["rows"].sum().reset_index()
+    aside = reading[reading["reason"] != KEPT]
+    reasons = aside.groupby(["table", "reason"], sort=True)["rows"].sum().reset_index()
     order = [name for name in SCHEMA if name in set(reading["table"])]
     for name in order:
         here = reading[reading["table"] == name]
@@ -113,7 +154,7 @@ def reading_report(reading: pd.DataFrame, *, as_of: date, notes: Sequence[Senten
     main = table.iloc[0]
     days = [None if pd.isna(main[c]) else main[c].date() for c in ("first", "last")]
     basis = Basis(int(main["kept"]), _basis_of(main["table"]), *days)
-    return ReadingReport(table, basis, reasons, as_of, tuple(notes))
+    return ReadingReport(table, basis, reasons, as_of, tuple(notes), None if bad is None else lines_of(bad))
 
 
 def _basis_of(table: str) -> str:

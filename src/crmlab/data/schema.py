@@ -1,10 +1,13 @@
 """The canonical tables: what the rest of the laboratory may rely on, whatever the source was called."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import ibis
+
+from crmlab.contract import mark
 
 Kind = Literal["text", "date", "money", "number", "count"]
 """What a column holds. Money and numbers are exact decimals, so that sums do not depend on the order of rows."""
@@ -18,8 +21,22 @@ TYPES: Mapping[Kind, str] = {
 }
 """Kind → the type of the engine."""
 
-IDENTITY = ("email", "name", "phone")
+IDENTITY = ("email", "name", "first_name", "last_name", "phone")
 """Columns that say who somebody is: dropped at reading, wherever they stand."""
+
+IDENTIFYING = frozenset(
+    (
+        "email", "mail", "emailaddress", "postaelettronica", "name", "fullname", "firstname", "lastname", "givenname",
+        "familyname", "surname", "customername", "nome", "cognome", "nominativo", "nomecliente", "ragionesociale",
+        "nomeecognome", "phone", "phonenumber", "telephone", "tel", "telefono", "mobile", "mobilephone", "cellulare",
+        "address", "addressline1", "streetaddress", "street", "indirizzo", "iban", "taxcode", "codicefiscale", "ssn",
+        "passport", "password", "ip", "ipaddress", "username", "vorname", "nachname", "prenom", "nombre", "apellido",
+    )
+)  # fmt: skip
+"""Names, without case, blanks, hyphens and accents, of further columns that say who somebody is: never covariates."""
+
+NO_ID = mark("no customer id")
+"""Why a row that names nobody is set aside."""
 
 Tables = dict[str, ibis.Table]
 """Canonical tables by name; a table the source does not have is an absent key."""
@@ -34,17 +51,28 @@ class TableSchema:
     columns
         Column → kind, in the order in which they are kept.
     required
-        Columns that must be there, and filled in on every row.
+        Columns that must be there.
     date
         The column that places a row in time; None where rows have no date.
     open
         Whether further columns are kept as covariates.
+    optional
+        Required columns that may be empty on a row: a refusal counts whatever else is missing from it.
+    any_of
+        Columns of which one must be there, and filled in on every row.
     """
 
     columns: Mapping[str, Kind]
     required: tuple[str, ...]
     date: str | None = None
     open: bool = field(default=False)
+    optional: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """Columns that must be filled in on every row."""
+        return tuple(c for c in self.required if c not in self.optional)
 
 
 SCHEMA: Mapping[str, TableSchema] = {
@@ -81,11 +109,13 @@ SCHEMA: Mapping[str, TableSchema] = {
         {"customer_id": "text", "channel": "text", "state": "text", "date": "date", "source": "text"},
         required=("customer_id", "channel", "state", "date"),
         date="date",
+        optional=("channel", "state", "date"),
     ),
     "suppression": TableSchema(
-        {"customer_id": "text", "reason": "text", "date": "date"},
-        required=("customer_id",),
+        {"customer_id": "text", "email_sha256": "text", "reason": "text", "date": "date"},
+        required=(),
         date="date",
+        any_of=("customer_id", "email_sha256"),
     ),
     "contacts": TableSchema(
         {
@@ -150,3 +180,15 @@ SCHEMA: Mapping[str, TableSchema] = {
 
 KEYS: Mapping[str, str] = {"customers": "customer_id", "offers": "offer_id", "products": "product_id"}
 """Tables that hold one row a key → the key."""
+
+
+def identifies(column: str) -> bool:
+    """Whether a column says by its name that it holds who somebody is."""
+    bare = unicodedata.normalize("NFD", column.lower())
+    return column in IDENTITY or "".join(c for c in bare if c.isascii() and c.isalnum()) in IDENTIFYING
+
+
+def nothing(name: str) -> ibis.Table:
+    """The canonical table `name` without a row."""
+    columns = {column: TYPES[kind] for column, kind in SCHEMA[name].columns.items() if column in SCHEMA[name].required}
+    return ibis.memtable([], schema=ibis.schema(columns))
