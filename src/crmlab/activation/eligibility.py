@@ -9,13 +9,8 @@ import ibis
 import pandas as pd
 from pydantic import Field, model_validator
 
+from crmlab.activation.permission import consented, suppressed, suppressed_digests
 from crmlab.contract import Basis, Fault, Params, Refused, Result, Sentence, mark
-
-GRANTED = ("granted", "given", "yes", "opt_in", "opt-in", "true", "1")
-"""Consent states that permit contact; every other state, and none at all, is no consent."""
-
-EVERY_CHANNEL = ("", "all")
-"""A withdrawal from these channels counts against every channel; a permission counts only for the channel it names."""
 
 REPLAY = mark("replay of history: descriptive")
 
@@ -61,7 +56,7 @@ class Eligibility(Result):
     basis: Basis
     consent: str = "recorded"
     consents_known: bool = True
-    digests_only: bool = False
+    by_digest: int = 0
     reasons: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     title = "Who may be contacted"
@@ -107,10 +102,11 @@ class Eligibility(Result):
                     "Nobody's consent is on record for this channel, and unknown consent is no consent.", tone="bad"
                 )
             )
-        if self.digests_only:
+        if self.by_digest:
             said.append(
                 Sentence(
-                    "The suppression list names e-mail digests only: it is applied when a list is exported, not here.",
+                    "The suppression list names e-mail addresses by digest: these are applied when a list is exported, "
+                    "not here.",
                     tone="warn",
                 )
             )
@@ -133,14 +129,16 @@ def eligibility(
     """Who may be contacted after `as_of`, and the first reason why not.
 
     Suppression beats everything. In the channel, the latest dated consent wins, on the same day the refusal wins, and
-    unknown consent is no consent. Arm ``control`` is no contact and counts towards no cap.
+    unknown consent is no consent (`crmlab.activation.permission`). Arm ``control`` is no contact and counts towards no
+    cap.
 
     Parameters
     ----------
     customer_ids
         All customers of the base, text; each is answered once.
     contacts, consents, suppression
-        Canonical tables, or None where the study has none. Rows dated after `as_of` are not seen.
+        Canonical tables, or None where the study has none. Rows dated after `as_of` are not seen; rows of consents
+        and suppression without a date are.
     as_of
         Last day that may be seen.
     mode, consent
@@ -158,14 +156,14 @@ def eligibility(
     _refuse_what_cannot_be(mode, consent, params, orders, membership)
     ids = pd.Index(sorted(set(customer_ids)), dtype="str", name="customer_id")
     bars = dict.fromkeys(REASONS, pd.Index([], dtype="str"))
-    digests_only = False
+    by_digest = 0
     if suppression is not None:
-        digests_only = "customer_id" not in suppression.columns
-        bars[SUPPRESSED] = ids[:0] if digests_only else suppressed(suppression, as_of)
+        listed = _seen(suppression, as_of)
+        bars[SUPPRESSED], by_digest = suppressed(listed), len(suppressed_digests(listed))
     consenting = pd.Index([], dtype="str")
     if consent == "recorded":
         if consents is not None:
-            consenting = consented(consents, params.channel, as_of)
+            consenting = consented(_seen(consents, as_of), params.channel, as_of)
         bars[NO_CONSENT] = ids.difference(consenting)
     if params.cap is not None and contacts is not None:
         recent = contacts_since(contacts, as_of - timedelta(weeks=params.cap_weeks), as_of)
@@ -189,36 +187,15 @@ def eligibility(
         basis=Basis(len(ids), mark("customers"), end=as_of, start=as_of, design=REPLAY if mode == "replay" else ""),
         consent=consent,
         consents_known=len(consenting) > 0,
-        digests_only=digests_only,
+        by_digest=by_digest,
         reasons=_counted(reason),
     )
 
 
-def suppressed(suppression: ibis.Table, as_of: date) -> pd.Index:
-    """Customers suppressed by `as_of`; an undated suppression counts."""
-    seen = suppression.filter(suppression["date"].cast("date").fill_null(as_of) <= as_of)
-    return _ids(seen.select("customer_id").distinct())
-
-
-def consented(consents: ibis.Table, channel: str, as_of: date) -> pd.Index:
-    """Customers whose latest dated consent for the channel permits contact; on one day a refusal wins.
-
-    A refusal without a date counts as one of today, a permission without a date not at all.
-    """
-    named = consents["channel"].cast("string").fill_null("").strip().lower()
-    given = consents["state"].cast("string").fill_null("").strip().lower().isin(GRANTED)
-    rows = consents.select(
-        "customer_id",
-        given=given,
-        here=named == channel.strip().lower(),
-        every=named.isin(EVERY_CHANNEL),
-        day=ibis.ifelse(given, consents["date"].cast("date"), consents["date"].cast("date").fill_null(as_of)),
-    )
-    rows = rows.filter(rows["here"] | (rows["every"] & ~rows["given"]), rows["day"] <= as_of)
-    last = rows.mutate(last=rows["day"].max().over(ibis.window(group_by="customer_id")))
-    last = last.filter(last["day"] == last["last"])
-    states = last.group_by("customer_id").aggregate(refusals=(~last["given"]).cast("int64").sum())
-    return _ids(states.filter(states["refusals"] == 0).select("customer_id"))
+def _seen(table: ibis.Table, as_of: date) -> ibis.Table:
+    if "date" not in table.columns:
+        return table
+    return table.filter(table.date.isnull() | (table.date <= as_of))
 
 
 def contacts_since(contacts: ibis.Table, after: date, through: date) -> pd.Series:
@@ -261,10 +238,6 @@ def _refuse_what_cannot_be(mode, consent, params, orders, membership) -> None:
         ]
     if faults:
         raise Refused("eligibility", faults)
-
-
-def _ids(table: ibis.Table) -> pd.Index:
-    return pd.Index(table.execute()["customer_id"].dropna().sort_values(), dtype="str", name="customer_id")
 
 
 def _counted(reason: pd.Series) -> pd.DataFrame:

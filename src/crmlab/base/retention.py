@@ -1,7 +1,7 @@
 """Customer retention: who of a period's customers orders again in the next."""
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import ClassVar, Literal
 
 import ibis
@@ -113,11 +113,8 @@ def retention(orders: ibis.Table, *, as_of: date, params: RetentionParams | None
     how = opening(orders, as_of=as_of)
     if how.start is None:
         return Retention(_no_periods(), Basis(0, mark("customers"), end=as_of), None, how)
-    left_out = int((how.start - _start(_index(how.start, params.period), params.period)).days > GRACE[params.period])
-    first = _index(how.start, params.period) + left_out
-    # a period is over when the next one starts no later than the day after `as_of`
-    last = _index(as_of, params.period)
-    last -= _start(last + 1, params.period) > pd.Timestamp(as_of + pd.Timedelta(days=1)).date()
+    first, last = periods_over(how.start, as_of, params.period)
+    left_out = first - _index(how.start, params.period)
     active = _active(orders, as_of, params.period, last)
     table = _by_period(active, first, last, params.period)
     cohorts = _by_cohort(active, first, last, params.period) if how.kind in ("coming", "one cohort") else None
@@ -125,6 +122,16 @@ def retention(orders: ibis.Table, *, as_of: date, params: RetentionParams | None
     start, end = _start(first, params.period), _start(last + 1, params.period) - pd.Timedelta(days=1)
     basis = Basis(n, mark("customers"), start=max(start, how.start), end=max(end, how.start))
     return Retention(table, basis, cohorts, how, left_out)
+
+
+def periods_over(start: date, as_of: date, period: str) -> tuple[int, int]:
+    """Numbers of the first and the last period that were seen whole; none where the last is before the first.
+
+    The first period counts where the data begin within a few days of it; the last, where it was over on `as_of`.
+    """
+    first, last = _index(start, period), _index(as_of, period)
+    first += (start - _start(first, period)).days > GRACE[period]
+    return first, last - (_start(last + 1, period) > as_of + timedelta(days=1))
 
 
 def _index(day: date, period: str) -> int:

@@ -106,13 +106,12 @@ class Summary(Result):
             )
         if self.opening is not None:
             said.append(self.opening.sentence())
-        said.append(
-            Sentence(
-                "The tenth of the customers who spend most bring {share:.0%} of the revenue.",
-                {"share": self.value("top_10")},
-            )
-        )
-        return said
+        if np.isnan(share := self.value("top_10")):
+            return [*said, Sentence("Nobody has paid anything yet: every order is worth 0.", tone="warn")]
+        return [
+            *said,
+            Sentence("The tenth of the customers who spend most bring {share:.0%} of the revenue.", {"share": share}),
+        ]
 
 
 def summary(

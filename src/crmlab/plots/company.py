@@ -40,7 +40,7 @@ def company_forecast(forecast: CompanyForecast | NoForecast) -> Axes | None:
         label=say("model alone, 90 %"),
     )
     highest = max(past["repeats"].max(), float(np.quantile(table["high_90"], 0.95)), table["plain_high"].max())
-    ax.set_ylim(0, 1.05 * highest)
+    ax.set_ylim(0, 1.05 * highest or 1)
     ax.tick_params(axis="x", rotation=30)
     ax.legend(frameon=False, fontsize=7, ncols=2)
     last = table.iloc[-1]

@@ -30,6 +30,9 @@ from crmlab.contract import Basis, Fault, Refused, generator, mark
 SHORT, WIDENED = 66, 1.25
 """Weeks of history below which the variance of the log is raised, and by what factor."""
 FEWEST_WEEKS = 8
+MOST_WEEKS = 260
+"""Past weeks that the calendar is learnt from, the latest: of drift five years ago nothing is left, and one order dated
+1970 would make it read thousands."""
 EVALUATIONS = 200_000
 FEWEST_DRAWS = 20
 KNOTS = 5
@@ -97,7 +100,8 @@ def forecast(
     known = np.column_stack([fresh, reach])
     known_sd = np.array([*FRESH_SD, *[CAMPAIGN_SD] * reach.shape[1]])
     rng = generator(seed, "clv", "company")
-    moves = calendar(counted, made[:observed], known, known_sd, rng)
+    since = max(observed - MOST_WEEKS, 0)
+    moves = calendar(counted[since:], made[since:observed], known[since:], known_sd, rng)
     effect = moves.ahead
     if observed < SHORT:
         middle = np.median(effect, axis=0)

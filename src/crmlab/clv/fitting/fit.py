@@ -23,6 +23,8 @@ OFTEN = 0.5
 LONGER, WORTH_GOING_ON = (1, 4), 1.05
 """Chains that agree roughly and are only too short are run again, so many times as long."""
 
+NOBODY = Sentence("Nobody has bought yet: there is nothing to fit.", tone="bad")
+
 KEPT = 2_000
 """Draws of equal weight that importance sampling hands on."""
 
@@ -172,10 +174,11 @@ def fit(
         fits = [fit(history, m, seed=seed, name=name, params=params, basis=basis) for m in members]
         return most_evidence(fits, history)
     chosen = registered(model) if isinstance(model, str) else model
-    chosen.check(history)
+    if len(history):
+        chosen.check(history)
     used = chosen.rows(history)
     rests_on = replace(basis or Basis(0, mark("customers")), n=len(used))
-    if lacking := chosen.too_little(history):
+    if lacking := chosen.too_little(history) if len(history) else [NOBODY]:
         empty = pd.DataFrame(columns=[*Fit.columns])
         return Fit(empty, rests_on, chosen.name, {}, 0, False, tuple(lacking), method="none")
     rng = generator(seed, "clv", chosen.name, name)

@@ -63,7 +63,9 @@ def faults(history: pd.DataFrame) -> list[Fault]:
 def too_little(history: pd.DataFrame) -> list[Sentence]:
     """Whether too few came back to say what a purchase of each is worth."""
     kept = rows(history)
-    if len(kept) >= FEWEST_REPEATING and np.ptp(kept["z_bar"].to_numpy()) > 0:
+    values = kept["z_bar"].to_numpy()
+    # Means of equal values differ by rounding.
+    if len(kept) >= FEWEST_REPEATING and np.ptp(values) > 1e-9 * values.max():
         return []
     if len(kept) >= FEWEST_REPEATING:
         return [Sentence("Every order has the same value: there is nothing to learn of how values vary.", tone="warn")]

@@ -1,0 +1,51 @@
+"""Who permits contact in a channel, and who is suppressed: every doubt is decided against contact."""
+
+from datetime import date
+
+import ibis
+import pandas as pd
+
+from crmlab.data.consents import GRANTED, OTHERS, channel_named, channel_of, state_of
+
+
+def consented(consents: ibis.Table, channel: str, as_of: date) -> pd.Index:
+    """Customers whose latest consent for the channel permits contact on `as_of`; on one day a refusal wins.
+
+    A permission counts from its day on, in the channel it names; without a day, or dated later, not at all. A refusal
+    without a day, or dated later than `as_of`, counts as one of that day; one whose channel is missing, ``all`` or no
+    usual name counts against every channel.
+    """
+    given = state_of(consents.state) == GRANTED
+    named, asked = channel_of(consents.channel), channel_named(channel)
+    rows = consents.select(
+        "customer_id",
+        given=given,
+        concerns=(named == asked) | (~given & ~named.isin(OTHERS)),
+        day=ibis.ifelse(given, consents.date, ibis.least(consents.date.fill_null(as_of), ibis.literal(as_of))),
+    )
+    rows = rows.filter(rows.concerns, rows.day <= as_of)
+    last = rows.mutate(last=rows.day.max().over(ibis.window(group_by="customer_id")))
+    last = last.filter(last.day == last["last"])
+    states = last.group_by("customer_id").agg(refusals=(~last.given).sum())
+    return _ids(states.filter(states.refusals == 0))
+
+
+def suppressed(suppression: ibis.Table) -> pd.Index:
+    """Customers who are suppressed by their id, whatever the date of the row."""
+    return _ids(suppression) if "customer_id" in suppression.columns else pd.Index([], dtype="str", name="customer_id")
+
+
+def suppressed_digests(suppression: ibis.Table) -> pd.Index:
+    """SHA-256 of the e-mail addresses that are suppressed, whatever the date of the row."""
+    if "email_sha256" not in suppression.columns:
+        return pd.Index([], dtype="str", name="email_sha256")
+    return _distinct(suppression, "email_sha256")
+
+
+def _ids(table: ibis.Table) -> pd.Index:
+    return _distinct(table, "customer_id")
+
+
+def _distinct(table: ibis.Table, column: str) -> pd.Index:
+    values = table.select(column).distinct().to_pandas()[column]
+    return pd.Index(values.dropna().sort_values(), dtype="str", name=column)
