@@ -36,7 +36,7 @@ def test_a_wrong_value_is_said_with_what_was_expected(tmp_path):
 
 
 def test_assumed_consent_is_refused_outside_replay(tmp_path):
-    assert "consent: assumed is for mode: replay alone" in faults(params_file(tmp_path, mode="live"))
+    assert "assumed is for mode: replay alone" in faults(params_file(tmp_path, mode="live"))
 
 
 def test_a_missing_file_and_a_missing_parameter_are_named(tmp_path):
@@ -60,7 +60,7 @@ def test_a_study_extends_another_in_five_lines(tmp_path):
 
 @pytest.mark.parametrize(("text", "says"), [
     ("extends: world.yaml\n", "needs a name of its own"),
-    ("extends: nowhere.yaml\nstudy: x\n", "nowhere.yaml (extended by"),
+    ("extends: nowhere.yaml\nstudy: x\n", "extends (line 1)  no such file"),
     ("extends: self.yaml\nstudy: x\n", "extends itself"),
 ])  # fmt: skip
 def test_an_extension_that_cannot_be_is_refused(tmp_path, text, says):
@@ -76,6 +76,20 @@ def test_an_extension_that_cannot_be_is_refused(tmp_path, text, says):
     ([{"cycle": "a", "as_of": "9999-12-31"}], "outside 1900 to 2199"),
     ({"every": "month", "first": "2023-05-01", "last": "2023-01-01"}, "no cycle is left"),
     ({"every": "fortnight", "first": "2023-05-01"}, "cycles.every"),
+    ({"every": "month", "first": "0001-01-01"}, "cycles.first"),
+    ({"every": "month", "first": "2023-05-01", "last": "9999-01-01"}, "outside 1900 to 2199"),
+    ({"every": "month"}, "cycles.first (line"),
+    ({"every": "month", "first": "2023-05-01", "outcome_window": "9999w"}, "longer than ten years"),
+    ([], "at least one"),
+    (["a"], "cycles.0"),
+    ([{"cycle": "../x", "as_of": "2023-08-13"}], "got '../x', expected up to 40 letters"),
+    ([{"cycle": "People", "as_of": "2023-08-13"}], "name of a folder of the study"),
+    ([{"cycle": "a", "as_of": "2023-08-13", "outcome_window": "8 weeks"}], "days or weeks, as 56d or 8w"),
+    ([{"cycle": "a", "as_of": "2023-08-13", "outcome_window": "600w"}], "longer than ten years"),
+    ([{"cycle": "a", "as_of": "2023-08-13"}, {"cycle": "a", "as_of": "2023-09-13"}], "'a' stands twice"),
+    ([{"cycle": "a", "as_of": "2023-08-13"}, {"cycle": "A", "as_of": "2023-09-13"}], "but for capitals"),
+    ([{"cycle": "a", "as_of": "2023-08-13"}, {"cycle": "b", "as_of": "2023-08-13"}], "have the same as_of"),
+    ([{"cycle": "a", "as_of": "2023-08-13"}, {"cycle": "b", "as_of": "2023-07-13"}], "lies before 2023-08-13 of 'a'"),
     ("monthly", "cycles"),
 ])  # fmt: skip
 def test_a_calendar_that_cannot_be_is_refused_with_one_fault(tmp_path, cycles, says):

@@ -1,6 +1,8 @@
 """YAML as people write it, and nothing else: plain scalars, lists and maps, every fault with its line."""
 
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,18 @@ import yaml
 
 from crmlab.contract.faults import Fault, Refused
 
-LARGEST = 1_000_000
+LARGEST = 250_000
 DEEPEST = 20
 MOST_DIGITS = 40
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+_PLAINLY = (
+    ("found character '\\t'", "a tab; indent with blanks"),
+    ("mapping values are not allowed", "a second ': ', or a wrong indentation; put text that holds ': ' in quotes"),
+    ("that cannot start any token", "text begins with a sign that means something else here; put it in quotes"),
+    ("unexpected end of stream", "a quote or bracket is opened here and never closed; close it"),
+)
 
 
 class Lines(dict):
@@ -24,6 +32,10 @@ class Lines(dict):
         self.lines: dict[str, int] = {}
 
 
+class _Unreadable(Exception):
+    """Nothing after this place can be read."""
+
+
 def load(path: Path, *, subject: str | None = None) -> Lines:
     """Read a YAML file that must hold a map.
 
@@ -32,76 +44,129 @@ def load(path: Path, *, subject: str | None = None) -> Lines:
     Refused
         Missing or unreadable file, not UTF-8, too large or deep, tags, anchors, duplicate keys: all at once.
     """
+    return loads(text_of(path, subject=subject), subject=subject or str(path))
+
+
+def text_of(path: Path, *, subject: str | None = None) -> str:
+    """The text of a small file in UTF-8, refused as by `load`."""
     subject = subject or str(path)
     try:
         if not path.is_file():
-            raise Refused(subject, "no such file; check the path")
+            raise Refused(subject, "is no regular file" if path.exists() else "no such file; check the path")
         if path.stat().st_size > LARGEST:
             raise Refused(subject, f"larger than {LARGEST:,} bytes; a params file is a page or two")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise Refused(subject, f"not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+        raw = path.read_bytes()
     except OSError as error:
         raise Refused(subject, f"cannot be read: {error.strerror}; check the path and its permissions") from None
-    return loads(text, subject=subject)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[:200].count(b"\0") > len(raw[:200]) / 10:
+        raise Refused(subject, "is UTF-16 or no text at all; save the file as UTF-8")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        what = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
+        raise Refused(subject, [Fault(f"line {line}", what)]) from None
 
 
 def loads(text: str, *, subject: str = "YAML") -> Lines:
     """As `load`, from text."""
-    faults: list[Fault] = []
-    try:
-        events = list(yaml.parse(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise Refused(subject, [Fault(where, f"{problem}; check indentation, quotes and colons")]) from None
-    documents = [event.start_mark.line + 1 for event in events if isinstance(event, yaml.DocumentStartEvent)]
-    if len(documents) > 1:
-        faults.append(
-            Fault(f"line {documents[1]}", f"holds {len(documents)} documents; keep one, without '---' between")
-        )
-    value, _ = _node(events, 2, "", 0, faults) if len(events) > 3 else (Lines(), 0)
-    if not isinstance(value, Lines):
-        faults.append(Fault("line 1", "expected 'name: value' lines"))
+    value, faults = read(text)
     if faults:
         raise Refused(subject, faults)
     return value
 
 
-def _node(events: list, at: int, path: str, depth: int, faults: list[Fault]) -> tuple[Any, int]:
-    event = events[at]
-    line = event.start_mark.line + 1
-    where = f"line {line}"
+def read(text: str) -> tuple[Lines, list[Fault]]:
+    """What could be read of the map in `text`, and all that is wrong with it, each with its line."""
+    faults: list[Fault] = []
+    value: Any = Lines()
+    try:
+        events = yaml.parse(text, Loader=yaml.SafeLoader)
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if event.version or event.tags:
+                    faults.append(Fault(_line(event), "directives (%) are not allowed; delete the line"))
+                value = _node(next(events), events, 0, faults)
+                break
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                faults.append(Fault(_line(event), "holds 2 documents; keep one, without '---' between"))
+                break
+    except _Unreadable:
+        return Lines(), faults
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        sign = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
+        return Lines(), [Fault(f"line {line}", f"not YAML: a sign that cannot be printed ({sign}); delete it")]
+    except yaml.YAMLError as error:
+        return Lines(), [*faults, _syntax(error)]
+    if not isinstance(value, Lines):
+        faults.append(Fault("line 1", "expected 'name: value' lines"))
+        value = Lines()
+    return value, faults
+
+
+def _line(event: Any) -> str:
+    return f"line {event.start_mark.line + 1}"
+
+
+def _syntax(error: yaml.YAMLError) -> Fault:
+    problem = getattr(error, "problem", None) or "not YAML"
+    at = getattr(error, "problem_mark", None)
+    if "unexpected end of stream" in problem:
+        at = getattr(error, "context_mark", None) or at
+    unknown = f"{problem}; check indentation, quotes and colons"
+    plainly = next((words for sign, words in _PLAINLY if sign in problem), unknown)
+    return Fault(f"line {at.line + 1}" if at else "", plainly)
+
+
+def _node(event: Any, events: Iterator, depth: int, faults: list[Fault]) -> Any:
+    where = _line(event)
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
         faults.append(Fault(where, "anchors and aliases (& and *) are not allowed; write the value out"))
     if getattr(event, "tag", None):
         faults.append(Fault(where, f"tags are not allowed, got '{event.tag}'; write a plain value"))
     if depth > DEEPEST:
-        raise Refused(path, [Fault(where, f"nested deeper than {DEEPEST} levels")])
+        faults.append(Fault(where, f"nested deeper than {DEEPEST} levels; a params file needs four"))
+        raise _Unreadable
     if isinstance(event, yaml.ScalarEvent):
-        return (_scalar(event.value) if event.style is None else event.value), at + 1
+        return _value(event, faults)
     if isinstance(event, yaml.SequenceStartEvent):
-        items, at = [], at + 1
-        while not isinstance(events[at], yaml.SequenceEndEvent):
-            item, at = _node(events, at, f"{path}[{len(items)}]", depth + 1, faults)
-            items.append(item)
-        return items, at + 1
+        items = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            items.append(_node(event, events, depth + 1, faults))
+        return items
     if isinstance(event, yaml.MappingStartEvent):
-        mapping, at = Lines(), at + 1
-        while not isinstance(events[at], yaml.MappingEndEvent):
-            key_line = events[at].start_mark.line + 1
-            if not isinstance(events[at], yaml.ScalarEvent):
-                faults.append(Fault(f"line {key_line}", "a name must be plain text"))
-            key, at = _node(events, at, path, depth + 1, faults)
-            value, at = _node(events, at, f"{path}.{key}", depth + 1, faults)
-            key = str(key)
-            if key in mapping:
-                faults.append(Fault(f"line {key_line}", f"'{key}' stands twice, first on line {mapping.lines[key]}"))
-            mapping[key] = value
-            mapping.lines[key] = key_line
-        return mapping, at + 1
-    return None, at + 1
+        mapping = Lines()
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            name, line = _name(event, events, depth, faults), event.start_mark.line + 1
+            value = _node(next(events), events, depth + 1, faults)
+            if name in mapping:
+                faults.append(Fault(f"line {line}", f"{name!r} stands twice, first on line {mapping.lines[name]}"))
+            mapping[name] = value
+            mapping.lines[name] = line
+        return mapping
+    return None
+
+
+def _name(event: Any, events: Iterator, depth: int, faults: list[Fault]) -> str:
+    """A name is the text that is written, also where it looks like a number."""
+    found = _node(event, events, depth + 1, faults)
+    if not isinstance(event, yaml.ScalarEvent):
+        faults.append(Fault(_line(event), "a name must be plain text"))
+        return str(found)
+    if event.value == "<<":
+        faults.append(Fault(_line(event), "'<<' (merge) is not allowed; write the values out"))
+    return event.value
+
+
+def _value(event: yaml.ScalarEvent, faults: list[Fault]) -> Any:
+    text = event.value
+    value = _scalar(text) if event.style is None else text
+    if isinstance(value, float) and not math.isfinite(value):
+        faults.append(Fault(_line(event), f"{text} is too large a number; write a smaller one"))
+        return None
+    return value
 
 
 def _scalar(text: str) -> Any:
