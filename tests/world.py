@@ -1,8 +1,13 @@
 """Small simulated studies for tests of the whole loop."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+
+from crmlab.stage.keys import study_key
+from crmlab.stage.people import pseudonym
+from crmlab.study import load_study
 
 COMPANY = {"n_customers": 3000, "weeks": 60, "seed": 3, "control_share": 0.2}
 QUICK_CLV = {"draws": 300, "tune": 200, "chains": 2, "ess": 100, "r_hat": 1.05, "validation_weeks": 8}
@@ -32,3 +37,9 @@ def params_file(folder: Path, *, name: str = "world", options: dict | None = Non
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
+
+
+def called(path: Path, ids: Iterable[str]) -> list[str]:
+    """What customers are called in the tables that a study publishes."""
+    key = study_key(load_study(path).study)
+    return [pseudonym(key, i) for i in ids]

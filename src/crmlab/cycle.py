@@ -12,18 +12,20 @@ from crmlab.base.orders import orders
 from crmlab.base.responses import responses
 from crmlab.base.traits import Traits
 from crmlab.contract import Basis, Fault, Params, Refused, Sentence, mark, use
-from crmlab.contract.result import FEWEST, frame_html
+from crmlab.contract.result import frame_html
 from crmlab.data.reading import ReadingReport, reading_report
+from crmlab.data.schema import nothing
 from crmlab.plots.frame import show_in_jupyter
 from crmlab.segments.at_contact import at_contact
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import leaves, names
 from crmlab.segments.written import from_yaml
 from crmlab.stage.context import Context, cut_of, study_key
+from crmlab.stage.erased import Seen
 from crmlab.stage.folder import Published
 from crmlab.stage.handover import as_yaml, frame_of, headline, write_table
-from crmlab.stage.heading import header
-from crmlab.stage.inputs import Store, connect, digest_of
+from crmlab.stage.heading import header, unplaced
+from crmlab.stage.inputs import Files, Store, connect, digest_of
 from crmlab.study import FIXED, StudyFile
 from crmlab.trials.protocol import Protocol, campaign_id
 from crmlab.trials.protocol import from_yaml as read_protocol
@@ -74,7 +76,10 @@ class OpenCycle:
     @cached_property
     def tables(self) -> dict[str, ibis.Table]:
         """The canonical tables, cut to what this stage may see."""
-        return Store(Path(self._context.store)).read(self._context.inputs, self._con)
+        return {"transactions": nothing("transactions")} | self._stored(self._context.inputs)
+
+    def _stored(self, files: Files) -> dict[str, ibis.Table]:
+        return Store(Path(self._context.store)).read(files, self._con)
 
     def table(self, name: str) -> ibis.Table:
         """One of the canonical tables; refused where the study has none of that name."""
@@ -93,22 +98,21 @@ class OpenCycle:
         """In replay: who was really contacted in this cycle's campaigns. Only for comparison."""
         if not self._context.mailed:
             return pd.DataFrame({"customer_id": [], "campaign_id": []}, dtype="str")
-        files = {"contacts": self._context.mailed}
-        contacts = Store(Path(self._context.store)).read(files, self._con)["contacts"]
+        contacts = self._stored({"contacts": self._context.mailed})["contacts"]
         return contacts.filter(contacts.arm != "control").to_pandas().sort_values(["campaign_id", "customer_id"])
 
     @property
     def reading(self) -> ReadingReport:
         """The reading report: rows in, set aside and why."""
-        files = {"reading": self._context.reading}
-        reading = Store(Path(self._context.store)).read(files, self._con)["reading"].to_pandas()
+        read = self._stored({"reading": self._context.reading, "set_aside": self._context.set_aside})
         notes = [Sentence(*note) for note in self._context.notes]
-        return reading_report(reading, as_of=self.as_of, notes=notes)
+        bad = read["set_aside"].to_pandas() if "set_aside" in read else None
+        return reading_report(read["reading"].to_pandas(), as_of=self.as_of, notes=notes, bad=bad)
 
     def earlier(self, stage: str) -> Published | None:
         """The published stage this one builds on, or None."""
         folder = self._context.parents.get(stage)
-        return Published(Path(folder)) if folder else None
+        return Seen(Path(folder), frozenset(self._context.erased)) if folder else None
 
     @cached_property
     def tree_before(self) -> Tree | None:
@@ -203,18 +207,7 @@ class OpenCycle:
     @property
     def unplaced(self) -> Sentence:
         """How many contacts so far are left out because their customer had no segment at the time."""
-        values = {"n": int(self._placed["segment"].isna().sum()), "of": len(self._placed)}
-        if not values["of"]:
-            return Sentence("Nobody has been contacted yet, or no outcome window has closed.")
-        if not values["n"]:
-            return Sentence("Everybody contacted so far was in the base at the time.")
-        if values["n"] < FEWEST:
-            return Sentence("Fewer than five contacts are left out: their customers were not in the base at the time.")
-        return Sentence(
-            "{n:,} of {of:,} contacts so far are left out: they were sent before the data begin, or to customers not "
-            "in the base at the time.",
-            values,
-        )
+        return unplaced(int(self._placed["segment"].isna().sum()), of=len(self._placed))
 
     @property
     def segment_names(self) -> dict[str, str]:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from crmlab.contract import Locked, Refused
-from crmlab.stage.folder import lock, place, publish, published, staging
+from crmlab.stage.disk import device_fault
+from crmlab.stage.folder import Published, altered, lock, place, publish, published, staging
 
 
 def make(final, text="a"):
@@ -58,7 +59,7 @@ def test_the_manifest_holds_no_clock(tmp_path):
 def hold(folder, ready, done):
     with lock(folder):
         ready.set()
-        done.wait(10)
+        done.wait(120)
 
 
 def test_a_second_run_is_told_who_holds_the_study_and_a_dead_holder_does_not_block(tmp_path):
@@ -66,10 +67,58 @@ def test_a_second_run_is_told_who_holds_the_study_and_a_dead_holder_does_not_blo
     ready, done = context.Event(), context.Event()
     holder = context.Process(target=hold, args=(tmp_path, ready, done))
     holder.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     with pytest.raises(Locked, match=f"process {holder.pid}"), lock(tmp_path):
         pass
     os.kill(holder.pid, 9)
     holder.join()
     with lock(tmp_path):
         pass
+
+
+def test_every_altered_or_missing_file_is_named(tmp_path):
+    there = make(place(tmp_path, "c", "1_analysis"))
+    assert altered(there) == []
+    (there.folder / "segments.yaml").write_text("b")
+    (there.folder / "tables" / "t.parquet").unlink()
+    assert {fault.where.rpartition("/")[2] for fault in altered(there)} == {"segments.yaml", "t.parquet"}
+
+
+@pytest.mark.parametrize("change", [("study", "sTudy"), ('"s"', '"t"'), ("digest", "digesu"), ("\n", " \n"), ("{", "")])
+def test_an_altered_manifest_is_never_read(tmp_path, change):
+    folder = make(place(tmp_path, "c", "1_analysis")).folder
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace(*change, 1))
+    assert [fault.where for fault in altered(Published(folder))] == [str(path)]
+    with pytest.raises(Refused, match=r"manifest\.json"):
+        _ = Published(folder).manifest
+
+
+def test_a_stage_whose_name_begins_like_anothers_is_another(tmp_path):
+    make(place(tmp_path, "c", "topic_value_more"))
+    assert published(tmp_path, "c", "topic_value") is None
+
+
+def test_what_is_written_under_the_lock_is_its_owners_alone(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with lock(tmp_path / "reports" / "s"):
+            make(place(tmp_path / "reports" / "s", "c", "1_analysis"))
+            (tmp_path / "reports" / "s" / "index.html").write_text("x")
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    there = list((tmp_path / "reports").rglob("*"))
+    assert {oct(p.stat().st_mode & 0o777) for p in there if p.is_file()} == {"0o600"}
+    assert {oct(p.stat().st_mode & 0o777) for p in there if p.is_dir()} == {"0o700"}
+
+
+@pytest.mark.parametrize("error", ["No space left on device", "database or disk is full"])
+def test_a_full_disk_is_known_by_whatever_name_it_comes(error):
+    raised = RuntimeError("Papermill failed")
+    raised.__cause__ = ValueError(f"IO Error: could not write: {error}")
+    assert device_fault(raised).exit_code == 74
+    assert device_fault(OSError(28, "x", "reports/a")).exit_code == 74
+    assert device_fault(MemoryError()).exit_code == 1
+    assert device_fault(ValueError("something else")) is None
+    assert device_fault(FileNotFoundError(2, "x")) is None

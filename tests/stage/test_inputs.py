@@ -1,11 +1,23 @@
 from datetime import date
+from uuid import uuid4
 
 import ibis
 import pandas as pd
 import pytest
 
 from crmlab.contract import Refused
+from crmlab.stage.folder import publish, staging
 from crmlab.stage.inputs import Intake, Store, connect, digest_of
+from crmlab.stage.people import pseudonym
+from crmlab.stage.quarantine import (
+    COLUMNS,
+    as_csv,
+    forget_in_quarantine,
+    keep_quarantine,
+    named_in_quarantine,
+    of_others,
+)
+from crmlab.stage.sweeping import sweep_inputs
 
 
 def intake(con, days, *, shuffle=False):
@@ -17,7 +29,9 @@ def intake(con, days, *, shuffle=False):
     )
     customers = ibis.memtable(pd.DataFrame({"customer_id": [f"c{i}" for i in range(9)]}))
     reading = pd.DataFrame({"table": ["transactions"], "date": [pd.NaT], "reason": ["kept"], "rows": [len(days)]})
-    return Intake({"transactions": transactions, "customers": customers}, reading, con)
+    tables = {"transactions": transactions, "customers": customers}
+    held = {n: con.create_table(f"{n}_{uuid4().hex}", table, temp=True) for n, table in tables.items()}
+    return Intake(held, reading, con)
 
 
 SPRING = list(pd.date_range("2017-01-03", "2017-04-20", freq="D"))
@@ -71,3 +85,95 @@ def test_a_flipped_bit_or_missing_file_is_found_and_named(tmp_path, damage):
         path.unlink()
     with pytest.raises(Refused, match=path.name):
         store.read(files, con)
+
+
+def test_a_damaged_file_is_not_mended_unseen_by_storing_it_again(tmp_path):
+    con = connect()
+    store = Store(tmp_path)
+    files = intake(con, SPRING).store(store, date(2017, 2, 15))
+    path = store.path(files["transactions"][0])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert intake(connect(), SPRING).store(store, date(2017, 2, 15)) == files
+    assert [f.where for f in store.faults(files)] == [str(path)]
+
+
+def test_files_named_before_an_erasure_are_found_after_it(tmp_path):
+    con = connect()
+    store = Store(tmp_path)
+    files = intake(con, SPRING).store(store, date(2017, 2, 15))
+    january, february = files["transactions"]
+    table = con.read_parquet(str(store.path(january)))
+    once = store.put(table.filter(table.customer_id != "c1"), con)
+    twice = store.put(table.filter(~table.customer_id.isin(["c1", "c2"])), con)
+    store.replace(january, once, "p1")
+    store.replace(once, twice, "p2")
+    store.replace(february, None, "p2")
+    assert store.standing(files) == {**files, "transactions": [twice]}
+    assert store.standing({"transactions": [february]}) == {}
+    assert store.erased_from(files) == {"p1", "p2"}
+    assert set(store.read(files, con)["transactions"].to_pandas()["customer_id"]) == {"c0", "c3", "c4", "c5", "c6"}
+    path = tmp_path / "replaced.json"
+    path.write_text(path.read_text().replace("p2", "p3"))
+    with pytest.raises(Refused, match="which stored inputs replace others"):
+        store.read(files, con)
+
+
+BAD = pd.DataFrame(
+    [
+        ("transactions", "orders.csv", 7, "no readable date", "date", "31/31/2017", "c9", "c9,31/31/2017,1"),
+        ("transactions", "orders.csv", 3, "no customer id", "customer_id", "", "", '=SUM(1),"x"'),
+    ],
+    columns=list(COLUMNS),
+)
+
+
+def test_lines_set_aside_are_kept_for_their_owner_and_a_notebook_sees_only_where_they_are(tmp_path):
+    con = connect()
+    reading = pd.DataFrame({"table": ["transactions"], "date": [pd.NaT], "reason": ["kept"], "rows": [1]})
+    taken = Intake({}, reading, con, bad=BAD)
+    taken.keep_private(tmp_path)
+    (file,) = (tmp_path / "quarantine").iterdir()
+    assert file.stem == taken.quarantine_digest == digest_of(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text().splitlines()[1:] == [
+        "transactions,orders.csv,3,no customer id,customer_id,,," + """"'=SUM(1),""x""\"""",
+        "transactions,orders.csv,7,no readable date,date,31/31/2017,c9," + '"c9,31/31/2017,1"',
+    ]
+    store = Store(tmp_path / "inputs")
+    seen = store.read({"set_aside": taken.store_set_aside(store)}, con)["set_aside"].to_pandas()
+    assert list(seen.columns) == ["table", "file", "line", "reason", "column"]
+
+
+def test_what_no_stage_names_is_swept_and_nothing_else(tmp_path):
+    con = connect()
+    store = Store(tmp_path / "inputs")
+    taken = intake(con, SPRING)
+    named, reading = taken.store(store, date(2017, 2, 15)), taken.store_reading(store)
+    taken.store(store, date(2017, 4, 15))
+    (store.folder / ".staging-1.parquet").write_text("half")
+    store.replace("0" * 64, named["transactions"][0], "p1")
+    with staging(tmp_path / "a" / "1_analysis") as staged:
+        publish(staged, tmp_path / "a" / "1_analysis", {"identity": {"inputs": named}, "reading": reading})
+    sweep_inputs(tmp_path)
+    kept = {d for digests in (*named.values(), reading) for d in digests}
+    assert {p.stem for p in store.folder.iterdir()} == kept | {"replaced"}
+    manifest = tmp_path / "a" / "1_analysis" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("inputs", "onputs"))
+    sweep_inputs(tmp_path)
+    assert {p.stem for p in store.folder.iterdir()} == kept | {"replaced"}
+
+
+def test_lines_of_an_erased_person_are_known_by_their_id_or_where_they_have_none_by_any_field(tmp_path):
+    rows = [("t", "f", n, "too many fields", "", "", who, text) for n, (who, text) in enumerate(ROWS)]
+    bad = pd.DataFrame(rows, columns=list(COLUMNS))
+    keep_quarantine(tmp_path, as_csv(bad))
+    key = bytes(32)
+    assert list(of_others(bad, {pseudonym(key, "7")}, key)["line"]) == [1, 4]
+    assert named_in_quarantine(tmp_path, "7")
+    assert not named_in_quarantine(tmp_path, "70")
+    ((old, now),) = forget_in_quarantine(tmp_path, {"7"}).items()
+    assert old.exists()
+    assert now.read_text().splitlines()[1:] == ['t,f,1,too many fields,,,8,"8,7,x"', "t,f,4,too many fields,,,,77"]
+
+
+ROWS = [("7", "7,x"), ("8", "8,7,x"), ("", '"7";x;y'), ("", "a|7"), ("", "77")]

@@ -1,23 +1,22 @@
 """What a stage starts from: its study and cycle, the inputs it may see, its parents."""
 
-import hashlib
-import hmac
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from crmlab.contract import Fault, Refused
-from crmlab.data import intake as data_intake
+from crmlab.stage.erased import erased
+from crmlab.stage.failed import failure_of
 from crmlab.stage.folder import NAMES, Published, folder_of, published
 from crmlab.stage.identity import identity
-from crmlab.stage.inputs import Files, Intake, Store, connect
+from crmlab.stage.inputs import Files, Intake, Store
+from crmlab.stage.keys import fingerprint, study_key
+from crmlab.stage.taking import shown, take_in
 from crmlab.study import Cycle, Study, StudyFile
+
+__all__ = ["Context", "cut_of", "fingerprint", "identity_of", "prepare", "study_key", "take_in"]
 
 PROJECT = Path(__file__).parents[3]
 SECTIONS = {
@@ -41,6 +40,10 @@ class Context:
     mailed: list[str]
     notes: list[list[Any]] = field(default_factory=list)
     parents: dict[str, str] = field(default_factory=dict)
+    set_aside: list[str] = field(default_factory=list)
+    quarantine: str = ""
+    schema: dict[str, dict[str, str]] = field(default_factory=dict)
+    erased: list[str] = field(default_factory=list)
     staging: str = ""
 
     def to_file(self, path: Path) -> None:
@@ -65,25 +68,6 @@ def notebook_of(stage: str) -> Path:
     return PROJECT / "notebooks" / "topics" / f"{stage}.ipynb"
 
 
-def take_in(file: StudyFile) -> Intake:
-    """Read the raw data of a study into canonical tables."""
-    con = connect()
-    read = data_intake.read(file.study.data, folder=file.folder, con=con, name=_shown(file.path))
-    if "transactions" not in read.tables:
-        raise Refused(_shown(file.path), [Fault("data.files", "'transactions' is missing; every study needs it")])
-    return Intake(read.tables, read.reading, con, notes=[[n.text, _plain(n.values), n.tone] for n in read.notes])
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Values that pass to a kernel in a file: days as text."""
-    return {name: str(v) if isinstance(v, date) else v for name, v in values.items()}
-
-
-def _shown(path: Path) -> str:
-    """A path as the user would write it from here."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
 def cut_of(cycle: Cycle, stage: str) -> date:
     """The last day a stage may see."""
     return cycle.window_end if stage == "reanalysis" else cycle.as_of
@@ -106,7 +90,7 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
             if found := published(study_folder, earlier.cycle, folder_of("reanalysis")):
                 return {"reanalysis": found}
             if not _without_list(study_folder, earlier):
-                how = f"crmlab run {_shown(file.path)} --cycle {earlier.cycle}"
+                how = f"crmlab run {shown(file.path)} --cycle {earlier.cycle}"
                 what = f"builds on the re-analysis of {earlier.cycle}, which is not published; publish it first: {how}"
                 raise Refused(f"{stage} of {cycle.cycle}", what)
         return {}
@@ -114,7 +98,7 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
     found = {name: published(study_folder, cycle.cycle, folder_of(name)) for name in needed}
     missing = [name for name, stage_folder in found.items() if stage_folder is None]
     if missing:
-        how = f"crmlab run {_shown(file.path)} --cycle {cycle.cycle} --through {missing[-1]}"
+        how = f"crmlab run {shown(file.path)} --cycle {cycle.cycle} --through {missing[-1]}"
         raise Refused(
             f"{stage} of {cycle.cycle}", [Fault(m, f"is not published yet; publish it first: {how}") for m in missing]
         )
@@ -123,8 +107,8 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
 
 def _without_list(study_folder: Path, cycle: Cycle) -> bool:
     """Whether a cycle can have no re-analysis, because a gate refused its list."""
-    failure = study_folder / "failed" / f"{cycle.cycle}-{folder_of('activation')}" / "failure.json"
-    return failure.is_file() and json.loads(failure.read_text(encoding="utf-8"))["state"] == "refused"
+    failure = failure_of(study_folder, cycle.cycle, "activation")
+    return failure is not None and failure["state"] == "refused"
 
 
 def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Intake) -> Context:
@@ -135,7 +119,7 @@ def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Int
         faults = [
             Fault(f"campaigns of {cycle.cycle}", f"no campaign '{c}' in contacts; there are: {there}") for c in unknown
         ]
-        raise Refused(_shown(file.path), faults)
+        raise Refused(shown(file.path), faults)
     return Context(
         study=str(file.path),
         cycle=cycle.cycle,
@@ -146,8 +130,48 @@ def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Int
         reading=intake.store_reading(store) if stage == "analysis" else [],
         mailed=intake.contacts_of(store, cycle.campaigns) if in_replay else [],
         notes=intake.notes if stage == "analysis" else [],
-        parents={name: str(parent.folder) for name, parent in parents_of(file, cycle, stage).items()},
+        parents={name: str(parent.folder) for name, parent in _same_key(file, parents_of(file, cycle, stage)).items()},
+        set_aside=intake.store_set_aside(store) if stage == "analysis" else [],
+        quarantine=intake.quarantine_digest if stage == "analysis" else "",
+        schema=intake.schema if stage == "analysis" else {},
+        erased=sorted(intake.erased),
     )
+
+
+def context_of(file: StudyFile, stage: Published, study_folder: Path) -> Context:
+    """What a published stage started from, without anybody erased since, to be executed again with `file`'s params."""
+    manifest = stage.manifest
+    inputs = dict(manifest["identity"]["inputs"])
+    return Context(
+        study=str(file.path),
+        cycle=manifest["cycle"],
+        stage=manifest["stage"].partition("_")[2],
+        store=str(study_folder / "inputs"),
+        reports=str(study_folder.parent),
+        mailed=inputs.pop("mailed", []),
+        inputs=inputs,
+        reading=manifest["reading"],
+        notes=manifest["notes"],
+        parents={name: str(study_folder / folder) for name, folder in manifest["parents"].items()},
+        set_aside=manifest["set_aside"],
+        quarantine=manifest["quarantine"],
+        schema=manifest["schema"],
+        erased=sorted(erased(study_folder)),
+    )
+
+
+def _same_key(file: StudyFile, parents: dict[str, Published]) -> dict[str, Published]:
+    """`parents`, refused where one calls everybody by other names: it was published under another key."""
+    now = fingerprint(study_key(file.study))
+    if other := [p for p in parents.values() if p.manifest["key"] != now]:
+        what = "was published under another key (in replay: seed), where everybody has another name; revise it first"
+        raise Refused(shown(file.path), [Fault(str(p.folder), what) for p in other])
+    return parents
+
+
+def standing(identity: dict[str, Any], store: Store) -> dict[str, Any]:
+    """A published identity with its inputs as they are to be found after erasures, to compare with one of now."""
+    return identity | {"inputs": store.standing(identity["inputs"])}
 
 
 def resolved_params(study: Study, cycle: Cycle, stage: str) -> dict[str, Any]:
@@ -165,27 +189,3 @@ def identity_of(file: StudyFile, cycle: Cycle, context: Context) -> dict[str, An
     parents = {name: Published(Path(folder)).digest for name, folder in context.parents.items()}
     params = resolved_params(file.study, cycle, context.stage)
     return identity(params, inputs, parents, notebook_of(context.stage))
-
-
-def study_key(study: Study) -> bytes:
-    """The key of the study's random assignment.
-
-    In replay nobody is contacted, so the key follows from the seed and everybody finds the same arms. In live it is
-    random, made at first use, and lies outside params and reports (`CRMLAB_KEYS`, or the user's configuration).
-    """
-    if study.mode == "replay":
-        return hmac.digest(str(study.seed).encode(), f"crmlab replay {study.study}".encode(), hashlib.sha256)
-    folder = Path(os.environ.get("CRMLAB_KEYS") or platformdirs.user_config_path("crmlab") / "keys")
-    path = folder / f"{study.study}.key"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(handle, secrets.token_hex(32).encode())
-        os.fsync(handle)
-        os.close(handle)
-    return bytes.fromhex(path.read_text().strip())
-
-
-def fingerprint(key: bytes) -> str:
-    """Eight digits by which a key can be recognised and not found."""
-    return hashlib.sha256(b"fingerprint" + key).hexdigest()[:8]

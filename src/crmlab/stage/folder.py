@@ -5,17 +5,20 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
 from crmlab.contract import Fault, Locked, Refused, strict_yaml
-from crmlab.stage.inputs import digest_of
+from crmlab.stage.content import digest_of, flush, write_whole, wrong
+from crmlab.stage.identity import digest as digest_of_value
+from crmlab.stage.ledger import altered_deliveries
 
 STAGES = ("1_analysis", "2_activation", "3_reanalysis")
 NAMES = {stage.split("_")[1]: stage for stage in STAGES}
@@ -35,23 +38,28 @@ class Published:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Its manifest."""
+        """Its manifest, checked against the digest it carries of itself."""
         try:
-            return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-        except ValueError:
-            raise Refused(
-                str(self.folder), [Fault("manifest.json", "is damaged; restore the folder from a copy, or remove it")]
-            ) from None
+            text = (self.folder / "manifest.json").read_text(encoding="utf-8")
+            manifest = json.loads(text)
+            carried = {name: value for name, value in manifest.items() if name != "digest"}
+            whole = manifest["digest"] == digest_of_value(carried) and text == _written(manifest)
+        except (ValueError, KeyError, AttributeError):
+            whole = False
+        if not whole:
+            what = "is not what was published; restore the folder from a copy"
+            raise Refused(str(self.folder), [Fault("manifest.json", what)])
+        return manifest
 
     @property
     def digest(self) -> str:
         """SHA-256 of its manifest, which holds the digests of all its files."""
-        return digest_of(self.folder / "manifest.json")
+        return self.manifest["digest"]
 
     @property
     def revision(self) -> int:
         """1, or the number after ``.r``."""
-        return _revision(self.folder)
+        return _revision(self.folder, self.folder.name.split(".")[0])
 
     def has(self, name: str) -> bool:
         """Whether it published a table of that name."""
@@ -79,15 +87,31 @@ class Published:
         return path
 
 
+def altered(stage: Published) -> list[Fault]:
+    """What is no longer as it was published: the manifest, or any file it names."""
+    try:
+        files = stage.manifest["files"]
+    except Refused as error:
+        return [Fault(str(stage.folder / fault.where), fault.what) for fault in error.faults]
+    return [fault for name, digest in files.items() for fault in wrong(stage.folder / name, digest)]
+
+
+def altered_private(study_folder: Path) -> list[Fault]:
+    """What is no longer as it was written of what names people: deliveries, the people, lines set aside."""
+    named = (p for kind in ("people", "quarantine") for p in sorted((study_folder / kind).glob("[0-9a-f]*.*")))
+    return [*altered_deliveries(study_folder), *(fault for path in named for fault in wrong(path, path.stem))]
+
+
 def published(study_folder: Path, cycle: str, stage: str) -> Published | None:
     """The newest revision of a published stage, or None."""
-    folders = [f for f in (study_folder / cycle).glob(f"{stage}*") if _revision(f) and (f / "manifest.json").is_file()]
-    return Published(max(folders, key=_revision)) if folders else None
+    beside = (study_folder / cycle).glob(f"{stage}*")
+    folders = [f for f in beside if _revision(f, stage) and (f / "manifest.json").is_file()]
+    return Published(max(folders, key=lambda f: _revision(f, stage))) if folders else None
 
 
-def _revision(folder: Path) -> int:
-    match = re.fullmatch(r"(?:[123]|topic)_[a-z_]+(?:\.r([0-9]+))?", folder.name)
-    return (int(match[1]) if match[1] else 1) if match else 0
+def _revision(folder: Path, stage: str) -> int:
+    match = re.fullmatch(rf"{re.escape(stage)}(?:\.r([0-9]+))?", folder.name)
+    return int(match[1] or 1) if match else 0
 
 
 def place(study_folder: Path, cycle: str, stage: str, *, revision: int = 1) -> Path:
@@ -97,11 +121,14 @@ def place(study_folder: Path, cycle: str, stage: str, *, revision: int = 1) -> P
 
 @contextmanager
 def staging(final: Path) -> Iterator[Path]:
-    """An empty folder beside `final`; what is still in it at the end is removed."""
-    folder = final.parent / f".staging-{final.name}"
+    """An empty folder beside `final`; what is still in it at the end is removed.
+
+    It is this process's own: a kernel left over from a killed run finds its folder gone, not another's.
+    """
+    folder = final.parent / f".staging-{os.getpid()}-{final.name}"
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "tables").mkdir(parents=True, mode=0o700)
     try:
+        (folder / "tables").mkdir(parents=True, mode=0o700)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,44 +138,82 @@ def publish(staged: Path, final: Path, manifest: dict[str, Any]) -> Published:
     """Add the manifest with every file's digest, flush all to disk, and rename into place."""
     files = sorted(p for p in staged.rglob("*") if p.is_file())
     manifest = {**manifest, "files": {p.relative_to(staged).as_posix(): digest_of(p) for p in files}}
-    path = staged / "manifest.json"
-    path.write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    for file in [*files, path]:
-        _flush(file)
-    _flush(staged / "tables")
-    _flush(staged)
+    manifest["digest"] = digest_of_value(manifest)
+    (staged / "manifest.json").write_text(_written(manifest), encoding="utf-8")
+    for path in [*staged.rglob("*"), staged]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        flush(path)
     staged.rename(final)
-    _flush(final.parent)
+    # The folders above may be as new as the stage, and each is held by the one above it.
+    for folder in final.parents[:3]:
+        flush(folder)
     return Published(final)
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _written(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace a derived file whole, never half."""
-    staged = path.with_name(f".staging-{os.getpid()}-{path.name}")
-    staged.write_text(text, encoding="utf-8")
-    staged.rename(path)
+    write_whole(path, text.encode())
 
 
 @contextmanager
 def lock(study_folder: Path) -> Iterator[None]:
-    """Hold the study: a second run is told who holds it. The lock goes with the process that took it."""
-    study_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (study_folder / ".lock").open("a+") as file:
+    """Hold the study: a second command is told who holds it. The lock goes with the process that took it.
+
+    What is written while it is held can be read by its owner alone.
+    """
+    before = os.umask(0o077)
+    try:
+        with _held(study_folder) as file:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {os.uname().nodename}")
+            file.flush()
+            yield
+    finally:
+        os.umask(before)
+
+
+def _held(study_folder: Path) -> TextIO:
+    path = study_folder / ".lock"
+    while True:
+        study_folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # the one before us found nothing worth keeping, and removed the folder
+            file = path.open("a+")
+            if holder := _taken(file):
+                file.close()
+                raise Locked(str(study_folder), f"is in use by {holder}; wait for it, or stop it, and run again")
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+            file.close()
+
+
+def _taken(file: TextIO) -> str:
+    """Who holds the lock; nobody once it is ours."""
+    holder = ""
+    for _ in range(40):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise Locked(str(study_folder), f"is in use by {holder}; wait for it, or stop it, and run again") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        file.flush()
-        yield
+            holder = file.read().strip()
+        else:
+            return ""
+        match = re.fullmatch(r"process ([0-9]+) on (.+)", holder)
+        if match and (match[2] != os.uname().nodename or lives(int(match[1]))):
+            return holder
+        time.sleep(0.05)  # it has not written its name yet
+    return holder or "another process"
+
+
+def lives(process: int) -> bool:
+    """Whether a process of that number runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

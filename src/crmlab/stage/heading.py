@@ -1,6 +1,7 @@
 """What a stage is, in the words its page and its notebook open with."""
 
-from crmlab.contract import say
+from crmlab.contract import Sentence, say
+from crmlab.contract.result import FEWEST
 from crmlab.stage.context import cut_of
 from crmlab.study import StudyFile
 
@@ -31,3 +32,18 @@ def header(file: StudyFile, cycle_name: str, stage: str) -> dict[str, str]:
         say("currency"): study.currency,
         say("seed"): str(study.seed),
     }
+
+
+def unplaced(n: int, *, of: int) -> Sentence:
+    """How many of the contacts so far are left out because their customer had no segment at the time."""
+    if not of:
+        return Sentence("Nobody has been contacted yet, or no outcome window has closed.")
+    if not n:
+        return Sentence("Everybody contacted so far was in the base at the time.")
+    if n < FEWEST:
+        return Sentence("Fewer than five contacts are left out: their customers were not in the base at the time.")
+    return Sentence(
+        "{n:,} of {of:,} contacts so far are left out: they were sent before the data begin, or to customers not "
+        "in the base at the time.",
+        {"n": n, "of": of},
+    )

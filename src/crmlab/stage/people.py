@@ -1,0 +1,109 @@
+"""Pseudonyms: whom tables, pages and lists name instead of customers, and the one file that says who is behind them."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crmlab.contract import Refused
+from crmlab.data.raw import hold
+from crmlab.stage.content import write_named, wrong
+
+NAMED = ("customer_id", "parent_id")
+"""Columns that name somebody."""
+
+DIGITS = 20
+"""Hexadecimal digits of a pseudonym: among a thousand million customers two alike are not to be expected."""
+
+
+def pseudonym(key: bytes, customer_id: str) -> str:
+    """What a customer is called below the intake: ``p`` and 20 hexadecimal digits of HMAC-SHA256(key, id)."""
+    return pseudonyms([customer_id], key).iloc[0]
+
+
+def pseudonyms(ids: Iterable[str], key: bytes) -> pd.Series:
+    """The pseudonym of each distinct id: text, index customer_id in the order of `ids`.
+
+    Raises
+    ------
+    Refused
+        When two ids would be called the same.
+    """
+    index = pd.Index(ids, dtype="str", name="customer_id").unique()
+    # HMAC by its definition: what the key contributes is hashed once, not once an id.
+    block = key.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + b"pseudonym\x1f")
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def called(customer_id: str) -> str:
+        first, second = inner.copy(), outer.copy()
+        first.update(customer_id.encode("utf-8", "surrogatepass"))
+        second.update(first.digest())
+        return "p" + second.hexdigest()[:DIGITS]
+
+    return _distinct(pd.Series([called(i) for i in index.to_numpy("O")], index=index, name="pseudonym", dtype="str"))
+
+
+def _distinct(called: pd.Series) -> pd.Series:
+    if not called.is_unique:
+        raise Refused("pseudonyms", "two customers would be called the same; give the study another key (or seed)")
+    return called
+
+
+def renamed(
+    tables: Mapping[str, ibis.Table], key: bytes, con: ibis.BaseBackend
+) -> tuple[dict[str, ibis.Table], pd.Series]:
+    """The tables with pseudonyms in place of customers' ids, kept in the engine, and everybody's pseudonym."""
+    result, known = {}, pseudonyms([], key)
+    for name, found in tables.items():
+        columns = [c for c in NAMED if c in found.columns]
+        ids = pd.Index([], dtype="str")
+        for column in columns:
+            there = found.filter(found[column].notnull()).select(customer_id=found[column]).distinct()
+            ids = ids.union(pd.Index(there.to_pandas()["customer_id"], dtype="str"))
+        text = pa.schema({"is_called": pa.string(), "who": pa.string()})
+        known = _distinct(pd.concat([known, pseudonyms(ids.difference(known.index), key)]))
+        called = pa.table({"is_called": known.loc[ids].to_numpy("O"), "who": ids.to_numpy("O")}, schema=text)
+        lookup = hold(con, f"called_{name}", called)
+        for column in columns:
+            them = lookup.view()
+            joined = found.left_join(them, found[column] == them.who)
+            found = joined.mutate(**{column: joined.is_called}).drop("is_called", "who")
+        result[name] = con.create_table(f"canonical_{name}", found, temp=True)
+        con.con.unregister(f"called_{name}")
+    return result, known.sort_index()
+
+
+def people(study_folder: Path) -> pd.DataFrame:
+    """Who is behind the pseudonyms of a study: pseudonym, customer_id.
+
+    Raises
+    ------
+    Refused
+        When the file is not what was written.
+    """
+    files = sorted((study_folder / "people").glob("[0-9a-f]*.parquet"))
+    mend = "delete it: the next run writes it again from the raw data"
+    if faults := [fault for file in files for fault in wrong(file, file.stem, mend)]:
+        raise Refused("people", faults)
+    # Killed between writing the new file and deleting the old, both are there, and both are right.
+    parts = [pd.read_parquet(file).astype("str") for file in files]
+    empty = pd.DataFrame({"pseudonym": [], "customer_id": []}, dtype="str")
+    return pd.concat([empty, *parts]).drop_duplicates("pseudonym").sort_values("pseudonym", ignore_index=True)
+
+
+def keep_people(study_folder: Path, known: pd.DataFrame) -> None:
+    """Make `known` (pseudonym, customer_id) what `people` reads; nothing else of it is left."""
+    folder = study_folder / "people"
+    rows = known[["pseudonym", "customer_id"]].drop_duplicates("pseudonym").sort_values("pseudonym")
+    table = pa.table({c: pa.array(rows[c].to_numpy("O"), pa.string()) for c in rows.columns})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    kept = write_named(folder, sink.getvalue().to_pybytes(), ".parquet")
+    for other in folder.iterdir():
+        if other != kept:
+            other.unlink()
