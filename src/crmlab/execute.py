@@ -1,13 +1,37 @@
 """Run a loop notebook: in a kernel of its own by papermill, or cell by cell in this process for simulations."""
 
+import json
+import logging
+import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 from crmlab.contract import CrmlabError, Failing, GateFailed, Locked, Refused
+from crmlab.cycle import CONTEXT, FINISHED
+from crmlab.stage.content import digest_of
+from crmlab.stage.context import Context, notebook_of
+from crmlab.stage.disk import device_fault, fault_said, full_disk
+
+PINNED = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "MPLBACKEND": "agg",
+    "TZ": "UTC",
+    "LC_ALL": "C.UTF-8",
+    "JUPYTER_PLATFORM_DIRS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+"""What every kernel of a run gets, so that the machine's settings change no result."""
 
 EXIT_CODES = {kind.__name__: kind.exit_code for kind in (Refused, GateFailed, Failing, Locked, CrmlabError)}
 
@@ -20,6 +44,65 @@ class Stopped(Exception):
         self.message = message
         self.exit_code = exit_code
         self.notebook = notebook
+
+
+def execute(
+    context: Context, staged: Path, *, cwd: Path, pictures: bool, tell: Callable[[int, int, str], None]
+) -> nbformat.NotebookNode | None:
+    """Run a stage's notebook; it must hand its results over to `staged`, and nothing else counts.
+
+    Parameters
+    ----------
+    context
+        What the stage starts from.
+    staged
+        An empty folder (with ``tables``) for its results.
+    cwd
+        Where the notebook runs; the params file is named from there.
+    pictures
+        False: in this process, without plots and without a notebook to show.
+    tell
+        Called as ``tell(cell, cells, heading)``.
+
+    Raises
+    ------
+    Stopped
+        It stopped before its end, or handed over what is no longer there.
+    Failing
+        The disk is full, or fails.
+    """
+    handed = staged.with_name(f"{staged.name}.json")
+    source, study = notebook_of(context.stage), os.path.relpath(context.study, cwd)
+    # Start-up files of the user's own IPython are no part of a study.
+    profile = tempfile.TemporaryDirectory(prefix="crmlab-ipython-", ignore_cleanup_errors=True)
+    try:
+        replace(context, staging=str(staged)).to_file(handed)
+        with profile, _environment({CONTEXT: str(handed), "IPYTHONDIR": profile.name, **PINNED}):
+            if pictures:
+                notebook = in_kernel(source, study=study, cycle=context.cycle, cwd=cwd, tell=tell)
+            else:
+                notebook = in_process(source, study=study, cycle=context.cycle)
+    finally:
+        handed.unlink(missing_ok=True)
+    if not (staged / FINISHED).is_file():
+        raise Stopped("stopped before its last cell: its results were never handed over", 1, notebook)
+    token = json.loads((staged / FINISHED).read_text(encoding="utf-8"))
+    torn = [name for name, digest in token["files"].items() if digest_of(staged / name) != digest]
+    if torn:
+        raise Stopped(f"{', '.join(torn)} changed after it was handed over", 1, notebook)
+    return notebook
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def in_kernel(
@@ -53,6 +136,7 @@ def in_kernel(
         """Papermill's own engine, telling which cell it starts."""
 
         kept: Any = None
+        begun = False
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
@@ -60,6 +144,7 @@ def in_kernel(
             total = len(nb_man.nb.cells)
 
             def cell_start(cell: Any, cell_index: int | None = None, **more: Any) -> Any:
+                cls.begun = True
                 tell((cell_index or 0) + 1, total, headings.get(cell.source, ""))
                 return start(cell, cell_index, **more)
 
@@ -67,25 +152,39 @@ def in_kernel(
             return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
 
     papermill_engines.register("crmlab", Watched)
-    try:
-        done = papermill.execute_notebook(
-            str(path),
-            None,
-            parameters={"study": study, "cycle": cycle},
-            cwd=str(cwd),
-            kernel_name="python3",
-            engine_name="crmlab",
-            progress_bar=False,
-            log_output=False,
-            kernel_manager_class=Local,
-            extra_arguments=["--log-level=CRITICAL"],
-        )
-    except PapermillExecutionError as error:
-        raise Stopped(_said(error), _code(error), _plain(Watched.kept.nb)) from None
-    except Exception as error:  # a killed kernel shows up under many names
-        notebook = _plain(Watched.kept.nb) if Watched.kept else None
-        raise Stopped(f"its kernel stopped: {type(error).__name__}: {error}", 1, notebook) from error
-    return _plain(done)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what becomes of a kernel is said once, by the stage
+    again = True
+    while True:
+        try:
+            done = papermill.execute_notebook(
+                str(path),
+                None,
+                parameters={"study": study, "cycle": cycle},
+                cwd=str(cwd),
+                kernel_name="python3",
+                engine_name="crmlab",
+                progress_bar=False,
+                log_output=False,
+                kernel_manager_class=Local,
+                extra_arguments=["--log-level=CRITICAL", "--HistoryManager.enabled=False"],
+            )
+        except PapermillExecutionError as error:
+            raise Stopped(_said(error), _code(error), _plain(Watched.kept.nb)) from None
+        except Exception as error:  # a killed kernel shows up under many names
+            if fault := device_fault(error) or full_disk(cwd):
+                raise fault from error
+            if again and not Watched.begun:
+                again = False  # it did not answer in time, or was killed before it could: a busy machine
+                continue
+            notebook = _plain(Watched.kept.nb) if Watched.kept else None
+            raise Stopped(_killed(error), 1, notebook) from error
+        return _plain(done)
+
+
+def _killed(error: Exception) -> str:
+    if type(error).__name__ == "DeadKernelError" or "Kernel died" in str(error):
+        return "its kernel was killed, probably because memory ran out; the next run starts it again"
+    return f"its kernel stopped: {type(error).__name__}: {error}"
 
 
 def in_process(path: Path, *, study: str, cycle: str) -> None:
@@ -110,13 +209,16 @@ def _said(error: Any) -> str:
     """The fault a cell raised, as it was meant for people; other errors by their name."""
     if error.ename in EXIT_CODES:
         return str(error.evalue)
+    if fault := fault_said(error.ename, str(error.evalue)):
+        return fault.faults[0].what
     return f"cell {error.exec_count or error.cell_index} raised {error.ename}: {error.evalue}"
 
 
 def _code(error: Any) -> int:
-    if error.ename == "OSError" and "No space left" in str(error.evalue):
-        return Failing.exit_code
-    return EXIT_CODES.get(error.ename, 1)
+    if error.ename in EXIT_CODES:
+        return EXIT_CODES[error.ename]
+    fault = fault_said(error.ename, str(error.evalue))
+    return fault.exit_code if fault else 1
 
 
 def _headings(notebook: nbformat.NotebookNode) -> dict[str, str]:

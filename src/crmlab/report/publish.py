@@ -1,18 +1,28 @@
 """Put pages and indexes where they belong: what is on them comes from the published folders."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from crmlab.contract import language, say, use
+from crmlab.contract import Refused, language, say, strict_yaml, use
 from crmlab.report.index import reports_index, stage_name, study_index
 from crmlab.report.page import page
-from crmlab.stage.context import cut_of
+from crmlab.stage.content import read_sealed, write_sealed
+from crmlab.stage.context import cut_of, resolved_params
+from crmlab.stage.failed import failure_of, place_of_failure
 from crmlab.stage.folder import NAMES, Published, folder_of, published, write_text
 from crmlab.stage.heading import header
 from crmlab.study import Cycle, StudyFile
+
+
+def keep_files(file: StudyFile, cycle: Cycle, stage: str, staged: Path, notebook: nbformat.NotebookNode | None) -> None:
+    """Add params, the executed notebook and the page to what a notebook handed over."""
+    params = resolved_params(file.study, cycle, stage)
+    (staged / "params.yaml").write_text(strict_yaml.dump(params), encoding="utf-8")
+    if notebook is not None:
+        nbformat.write(notebook, staged / "notebook.ipynb")
+        write_page(file, cycle, stage, notebook, staged / "page.html")
 
 
 def write_page(file: StudyFile, cycle: Cycle, stage: str, notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -54,11 +64,19 @@ def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ..
         "stages": stages,
     }
     write_text(study_folder / "index.html", study_index(study, stages))
-    write_text(study_folder / "index.json", json.dumps(study, ensure_ascii=False, indent=1, default=str))
+    write_sealed(study_folder / "index.json", study)
     use("en")
-    known = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(file.reports.glob("*/index.json"))]
-    write_text(file.reports / "index.html", reports_index(known))
+    known = [_read(p) for p in sorted(file.reports.glob("*/index.json"))]
+    write_text(file.reports / "index.html", reports_index([study for study in known if study]))
     use(before)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What another study's run left for the index of all; one that cannot be read is left out until it runs again."""
+    try:
+        return read_sealed(path, why="what the index shows")
+    except Refused:
+        return None
 
 
 def _published_topics(study_folder: Path) -> list[str]:
@@ -74,9 +92,11 @@ def _study_header(file: StudyFile) -> dict[str, str]:
 
 def _stage(study_folder: Path, cycle: Cycle, stage: str, outcome: Any) -> dict[str, Any]:
     """One stage as the index shows it."""
-    there = published(study_folder, cycle.cycle, folder_of(stage))
-    failure = study_folder / "failed" / f"{cycle.cycle}-{folder_of(stage)}"
-    failed = json.loads((failure / "failure.json").read_text()) if (failure / "failure.json").is_file() else None
+    there, damage = _readable(published(study_folder, cycle.cycle, folder_of(stage)))
+    if outcome and outcome.state == "altered":
+        there, damage = None, outcome.message
+    failed = {"state": "failed", "message": damage} if damage else failure_of(study_folder, cycle.cycle, stage)
+    failure = place_of_failure(study_folder, cycle.cycle, stage)
     state = "published" if there else failed["state"] if failed else _open_state(outcome)
     return {
         "cycle": cycle.cycle,
@@ -90,6 +110,14 @@ def _stage(study_folder: Path, cycle: Cycle, stage: str, outcome: Any) -> dict[s
         "changes": there.manifest["changes"] if there and stage == "analysis" else [],
         "revision": there.revision if there else 1,
     }
+
+
+def _readable(there: Published | None) -> tuple[Published | None, str]:
+    """The stage, if its manifest is what was published; otherwise what is wrong with it."""
+    try:
+        return (there, "") if there and there.manifest else (None, "")
+    except Refused as error:
+        return None, str(error)
 
 
 def _open_state(outcome: Any) -> str:
