@@ -1,6 +1,5 @@
 """`crmlab`: the command line. It reads what was asked, calls the loop, and says what became of it."""
 
-import errno
 import os
 import sys
 from datetime import date
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from crmlab.contract import CrmlabError, Failing
+from crmlab.contract import CrmlabError
 
 app = typer.Typer(
     add_completion=False,
@@ -21,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Run a company's customer relationship as a repeated experiment.",
 )
+
+STOPPED = 130
+"""Exit code after Ctrl-C."""
 
 
 class Through(StrEnum):
@@ -87,7 +89,10 @@ def check(
     from crmlab.check import check_study
 
     checked = check_study(study)
-    print(checked.as_json() if as_json else _shorter(str(checked)))
+    if told := checked.as_json() if as_json else _shorter(str(checked)):
+        print(told)
+    if checked.refusal:
+        print(_shorter(str(checked.refusal)), file=sys.stderr)
     raise typer.Exit(checked.exit_code)
 
 
@@ -181,19 +186,32 @@ def _shorter(message: str) -> str:
 
 def main() -> None:
     """Entry point: every fault of the user's ends in one message and its exit code, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text
+    code = _told()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` for one, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _told() -> int | str | None:
+    """Run the command, say what went wrong, and return the exit code."""
     try:
         app(standalone_mode=True)
-    except CrmlabError as fault:
-        print(_shorter(str(fault)), file=sys.stderr)
-        sys.exit(fault.exit_code)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EACCES}:
-            raise
-        print(
-            f"{error.filename or 'disk'}: {error.strerror}; nothing was published, run again after mending it",
-            file=sys.stderr,
-        )
-        sys.exit(Failing.exit_code)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            print("stopped; what was published stays, the rest is run next time", file=sys.stderr)
+        return end.code
     except KeyboardInterrupt:
-        print("stopped; what was published stays, the rest is run next time", file=sys.stderr)
-        sys.exit(130)
+        return STOPPED
+    except Exception as error:
+        from crmlab.stage.disk import device_fault
+
+        fault = error if isinstance(error, CrmlabError) else device_fault(error)
+        if fault is None:
+            raise
+        print(_shorter(str(fault)), file=sys.stderr)
+        return fault.exit_code
+    return 0
