@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from crmlab.contract import CrmlabError, Fault, Refused
+from crmlab.contract import CrmlabError, Fault, Refused, visible
 from crmlab.data.intake import KEPT, NO_AMOUNT, NO_DATE, Intake, read_all
 from crmlab.data.params import DataParams
 from crmlab.data.reading import lines_of
@@ -32,6 +32,8 @@ MENDS = {
 HARMLESS = re.compile(r"[\d .,:/+\-€$£()'%]{1,30}|[A-Za-z]{1,4}")
 FEW = 5
 """With fewer customers nothing can be told of them."""
+MEMORY = "500MB"
+"""What the engine may hold; the rest it puts into the folder of temporary files."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Checked:
         aside = [
             f"{n} ({self.tables[n]['file']}): set aside: {line}" for n, told in self.aside.items() for line in told
         ]
-        return [*told, *aside, *(line for lines in self.said.values() for line in lines)]
+        return [visible(line) for line in (*told, *aside, *(line for lines in self.said.values() for line in lines))]
 
     def as_json(self) -> str:
         """The same as data."""
@@ -87,7 +89,7 @@ class Checked:
     def __str__(self) -> str:
         parts = [_table_text(name, table, self.aside.get(name, [])) for name, table in self.tables.items()]
         parts += ["\n  ".join([heading, *lines]) for heading, lines in self.said.items() if lines]
-        return "\n\n".join(parts)
+        return visible("\n\n".join(parts))
 
 
 def check_study(path: Path) -> Checked:
@@ -97,6 +99,7 @@ def check_study(path: Path) -> Checked:
     except CrmlabError as refusal:
         return Checked(Path(path).stem, refusal=refusal)
     con = connect()
+    con.raw_sql(f"SET memory_limit = '{MEMORY}'")
     spilled = Path(con.raw_sql("SELECT current_setting('temp_directory')").fetchall()[0][0])
     try:
         return _checked(file, str(path), con)
@@ -110,8 +113,9 @@ def check_study(path: Path) -> Checked:
 
 def _checked(file: StudyFile, shown: str, con: Any) -> Checked:
     study = file.study
-    intake, faults = read_all(study.data, folder=file.folder, con=con, time_zone=study.time_zone)
-    people = {n: p for n, t in intake.tables.items() if (p := people_of(n, t, con)) is not None}
+    intake, faults = read_all(study.data, folder=file.folder, con=con, time_zone=study.time_zone, lean=True)
+    others = {n: people_of(t, con) for n, t in intake.tables.items() if n not in intake.people}
+    people = intake.people | {n: p for n, p in others.items() if p is not None}
     counted = {name: totals(people.get(name)) for name in intake.tables}
     tables = {
         name: _table(name, study.data, intake, counted.get(name, Totals()))
@@ -125,7 +129,7 @@ def _checked(file: StudyFile, shown: str, con: Any) -> Checked:
         said["What cannot be computed"] = list(_out_of_reach(file, intake, counted["transactions"]))
     said["What comes next"] = [_next(file) if not faults else "mend the faults below: nothing runs before"]
     aside = {name: _aside(name, intake) for name in tables}
-    return Checked(study.study, tables, aside, said, Refused(shown, faults) if faults else None)
+    return Checked(study.study, tables, aside, said, Refused(shown, file.located(faults)) if faults else None)
 
 
 def _table(name: str, data: DataParams, intake: Intake, counted: Totals) -> dict[str, Any]:

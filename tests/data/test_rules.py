@@ -73,7 +73,7 @@ def test_consents_dated_after_the_data_lose_their_date_and_without_a_last_day_ke
 
 def test_dates_mostly_in_another_format_are_refused_with_the_mend():
     rows = [(f"c{i}", "email", "yes", None if i else EARLY, i > 0) for i in range(3)]
-    assert consents(*rows)[2] == ["consents.date: 2 of 3 dates given cannot be read; declare date_format"]
+    assert consents(*rows)[2] == ["consents.date: 2 of 3 dates given cannot be read"]
     assert consents(*rows[:2])[2] == []
 
 
@@ -166,10 +166,12 @@ def test_returns_and_repeated_lines_are_handled_as_declared():
 def test_what_a_study_refuses_is_told_with_its_number_and_the_mend():
     counted = {DUPLICATE: 3, RETURNED: 4}
     assert refused(counted, params()) == []
-    first, second = refused(counted, params(duplicates="refuse", returns="refuse"))
-    assert first.what.startswith("3 lines repeat an earlier one exactly; mend the file, or declare data.duplicates")
-    assert second.where == "transactions.amount"
-    assert "4 lines have a negative amount" in second.what
+    policies = params(duplicates="refuse", returns="refuse")
+    first, second = refused(counted, policies, "orders.csv", {DUPLICATE: [7, 8, 9]})
+    said = "orders.csv: 3 lines repeat an earlier one exactly (line 7, 8, 9); mend the file, or declare data.duplicates"
+    assert first.what.startswith(said)
+    assert second.where == "files.transactions.amount"
+    assert "4 lines have a negative amount; mend" in second.what
     assert refused({}, params(duplicates="refuse", returns="refuse")) == []
 
 
@@ -182,13 +184,15 @@ def test_odd_and_repeated_outcomes_are_kept_and_said():
     assert "listed again on the same day, which count once: 1." in said
 
 
-def test_outcomes_of_campaigns_that_nobody_was_in_are_said():
-    ids = [("a", "m"), ("b", "m")]
-    contacts = table(ids, customer_id="string", campaign_id="string")
-    outcomes = table([("a", "m"), ("b", "other")], customer_id="string", campaign_id="string")
-    bought = table(ids, customer_id="string", order_id="string")
-    (said,) = across({"transactions": bought, "contacts": contacts, "outcomes": outcomes})
-    assert str(said) == "Outcomes of campaigns that contacts do not know, which no cycle reads: 1."
+def test_outcomes_of_campaigns_that_nobody_was_in_and_before_the_contact_are_said():
+    keys = {"customer_id": "string", "campaign_id": "string"}
+    contacts = table([("a", "m", EARLY), ("b", "m", LATE)], **keys, sent_at="date")
+    outcomes = table([("a", "m", EARLY), ("b", "m", EARLY), ("b", "other", LATE)], **keys, date="date")
+    bought = table([("a",), ("b",)], customer_id="string")
+    assert [str(said) for said in across({"transactions": bought, "contacts": contacts, "outcomes": outcomes})] == [
+        "Outcomes of campaigns that contacts do not know, which no cycle reads: 1.",
+        "Outcomes dated before the campaign contacted their customer: 1.",
+    ]
 
 
 def test_a_line_that_is_no_row_counts_against_whoever_it_names():
@@ -201,14 +205,15 @@ def test_a_line_that_is_no_row_counts_against_whoever_it_names():
     lines = [
         ("consents", '"a";email;withdrawn,,,'),
         ("consents", "q,email"),
+        ("consents", "\u00a0\u200bc\u200e\0,email"),
         ("suppression", "b," + "CD" * 32 + ",x,y"),
         ("contacts", "c,d"),
     ]
     bad = pd.DataFrame(lines, columns=["table", "text"]).assign(customer_id="")
     added = never_lost(tables, bad)
     rows = added["consents"].filter(lambda t: t.date.isnull()).to_pandas()
-    assert list(rows["customer_id"]) == ["a"]
-    assert list(rows["state"]) == ["unreadable"]
+    assert sorted(rows["customer_id"]) == ["a", "c"]
+    assert set(rows["state"]) == {"unreadable"}
     assert set(added["suppression"].to_pandas()["customer_id"].dropna()) == {"z", "b"}
     assert set(added["suppression"].to_pandas()["email_sha256"].dropna()) == {"ab" * 32, "cd" * 32}
     assert never_lost(tables, bad.iloc[:0]) == tables

@@ -31,7 +31,7 @@ def test_totals_are_those_of_plain_counting(rows):
     seen = defaultdict(set)
     for customer, day, _ in rows:
         seen[customer].add(day)
-    found = totals(people_of("transactions", bought, con))
+    found = totals(people_of(bought, con))
     assert found == Totals(len(seen), sum((a for *_, a in rows), Decimal(0)), sum(len(d) > 1 for d in seen.values()))
 
 
@@ -42,8 +42,8 @@ def test_customers_who_never_bought_are_counted():
         con, "t", customer_id=["a", "a", "b"], date=[day] * 3, amount=pa.array([1] * 3, pa.decimal128(18, 4))
     )
     people = {
-        "transactions": people_of("transactions", bought, con),
-        "customers": people_of("customers", table(con, "c", customer_id=["a", "c", "d"]), con),
+        "transactions": people_of(bought, con),
+        "customers": people_of(table(con, "c", customer_id=["a", "c", "d"]), con),
     }
     assert idle(people) == 2
     assert idle({"transactions": people["transactions"]}) == 0
@@ -52,7 +52,7 @@ def test_customers_who_never_bought_are_counted():
 def test_a_table_without_customers_or_amounts_has_none():
     con = connect()
     offers = table(con, "o", offer_id=["x"])
-    assert totals(people_of("offers", offers, con)) == Totals()
-    assert totals(people_of("customers", table(con, "c", customer_id=["a", "a"]), con)) == Totals(customers=1)
+    assert totals(people_of(offers, con)) == Totals()
+    assert totals(people_of(table(con, "c", customer_id=["a", "a"]), con)) == Totals(customers=1)
     assert campaigns({}) == set()
     assert campaigns({"contacts": table(con, "k", campaign_id=["m", "m", "n"])}) == {"m", "n"}

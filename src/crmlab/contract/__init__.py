@@ -1,6 +1,6 @@
 """What every room shares: parameters, results, words, faults and randomness. Imports nothing above it."""
 
-from crmlab.contract.faults import CrmlabError, Failing, Fault, GateFailed, Locked, Refused
+from crmlab.contract.faults import CrmlabError, Failing, Fault, GateFailed, Locked, Refused, visible
 from crmlab.contract.params import Params
 from crmlab.contract.result import Basis, Result
 from crmlab.contract.seeds import generator
@@ -23,4 +23,5 @@ __all__ = [
     "mark",
     "say",
     "use",
+    "visible",
 ]

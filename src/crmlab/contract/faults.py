@@ -11,6 +11,11 @@ class Fault:
     what: str
 
 
+def visible(text: str) -> str:
+    """`text` with each sign that does not show, or would steer a terminal, written out."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 class CrmlabError(Exception):
     """A fault of the user's input, data or machine: shown without a traceback.
 
@@ -27,8 +32,9 @@ class CrmlabError(Exception):
     def __init__(self, subject: str, faults: list[Fault] | list[tuple[str, str]] | str) -> None:
         if isinstance(faults, str):
             faults = [Fault("", faults)]
-        self.subject = subject
-        self.faults = [f if isinstance(f, Fault) else Fault(*f) for f in faults]
+        faults = [f if isinstance(f, Fault) else Fault(*f) for f in faults]
+        self.subject = visible(subject)
+        self.faults = [Fault(visible(f.where), visible(f.what)) for f in faults]
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """One raw table converted and checked: every row kept or set aside, and those set aside told one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from crmlab.contract import Sentence, mark
 from crmlab.data import rules
-from crmlab.data.convert import How, as_text, bare, covariates, of_bare
+from crmlab.data.convert import How, as_text, bare, covariates, is_plain, of_bare, plain
 from crmlab.data.held import held, repeats, viewed
 from crmlab.data.lines import MALFORMED
 from crmlab.data.params import DataParams
@@ -27,8 +27,8 @@ REASONS = {"customer_id": NO_ID, "amount": NO_AMOUNT}
 BAD = (NO_ID, NO_DATE, NO_AMOUNT, INCOMPLETE, TOO_LATE, REPEATED, *MALFORMED)
 """Reasons that are bad rows; all others are decisions."""
 
-ROW, DIGEST = "crmlab row", "crmlab digest"
-"""Columns that go beside the values: the number of the row, and a hash of all that is in it."""
+ROW, DIGEST, PLAIN = "crmlab row", "crmlab digest", "crmlab plain "
+"""Columns that go beside the values: the number of the row, a hash of all that is in it, values plainly written."""
 
 ACCOUNT = ["line", "reason", "column", "found", "customer_id", "text"]
 LONGEST_FOUND = 60
@@ -47,6 +47,8 @@ class Checked:
         Rows by ``date`` and ``reason``.
     bad
         One row for each bad one: line, reason, column (canonical), found, customer_id, text.
+    lines
+        What a rule refuses (a reason, or ``lost_date``) → the first lines of it.
     """
 
     kept: ibis.Table
@@ -54,6 +56,7 @@ class Checked:
     bad: pd.DataFrame
     notes: tuple[Sentence, ...] = ()
     faults: list = field(default_factory=list)
+    lines: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 def checked(
@@ -66,6 +69,7 @@ def checked(
     last: date | None,
     params: DataParams,
     found: Found | None,
+    lean: bool = False,
 ) -> Checked:
     """Convert and check the rows of one table.
 
@@ -78,8 +82,11 @@ def checked(
     found
         Where the rows come from, of a study's own files: these are read once and kept in the engine. Of a known
         source None: its rows are read in place, and have no lines.
+    lean
+        Do without texts that no row must have, where these do not matter to the check.
     """
-    typed, notes = _typed(con, name, raw, how, further, last, found), []
+    there = [c for c in SCHEMA[name].columns if c in raw.columns and not (lean and _idle(name, c))]
+    typed, notes = _typed(con, name, raw, there, how, further, found), []
     if found is not None and name == "transactions":
         typed, notes = _with_repeats(typed)
     ruled = rules.apply(name, typed, last=last, params=params)
@@ -91,25 +98,35 @@ def checked(
         bad = pd.concat([_lines_that_are_no_rows(found), bad], ignore_index=True)
         broken = found.bad.groupby("reason").size().rename("rows").reset_index()
         counts = pd.concat([counts, broken.assign(date=pd.NaT)], ignore_index=True)
+    lines = {
+        r: _first(rows, rows[SET_ASIDE] == r, found) for r in rules.refusable(params) if r in set(counts["reason"])
+    }
+    if ruled.faults and "lost_date" in rows.columns:
+        lines["lost_date"] = _first(rows, rows.lost_date, found)
     rows = rows.mutate(**covariates(rows, further, how.decimal)) if further else rows
     if set(counts["reason"]) - set(MALFORMED) != {KEPT}:
         rows = rows.filter(rows[SET_ASIDE].isnull())
     kept = rows.select(*(c for c in rows.columns if c in SCHEMA[name].columns or c in further))
-    return Checked(kept, counts, bad, (*notes, *ruled.notes, *lost), list(ruled.faults))
+    return Checked(kept, counts, bad, (*notes, *ruled.notes, *lost), list(ruled.faults), lines)
+
+
+def _idle(name: str, column: str) -> bool:
+    """Whether rows of `name` are good or bad whatever is in the text `column`."""
+    schema = SCHEMA[name]
+    return schema.columns[column] == "text" and name not in KEYS and column not in (*schema.required, *schema.any_of)
 
 
 def _typed(
     con: ibis.BaseBackend,
     name: str,
     raw: ibis.Table,
+    there: Sequence[str],
     how: How,
     further: Sequence[str],
-    last: date | None,
     found: Found | None,
 ) -> ibis.Table:
     """Values converted, ``lost_<column>`` (a given value that cannot be read), and what a bad row holds."""
     schema = SCHEMA[name]
-    there = [c for c in schema.columns if c in raw.columns]
     cells = [c for c in raw.columns if c not in (LINE, SET_ASIDE)]
     own = raw[SET_ASIDE].cast("string") if SET_ASIDE in raw.columns else ibis.null("string")
     others = {SET_ASIDE: own} if found is None else {}
@@ -117,13 +134,21 @@ def _typed(
         others[LINE] = raw[LINE].cast("int64")
     if found is not None and name == "transactions":
         others[DIGEST] = ibis.struct({c: raw[c] for c in cells}).hash()
-    # A view, for otherwise each step would be written, and done, wherever its value is used.
-    bare_cells = {c: bare(raw[c]) if raw[c].type().is_string() else raw[c] for c in (*there, *further)}
-    first = viewed(con, raw.select(**bare_cells, **others))
-    values = {c: of_bare(first[c], schema.columns[c], how) for c in there}
+    # Views, for otherwise each step would be written, and done, wherever its value is used.
+    casts = {c: plain(raw[c], schema.columns[c], how) for c in there if raw[c].type().is_string()}
+    casts = {PLAIN + c: cast for c, cast in casts.items() if cast is not None}
+    first = viewed(con, raw.select(*there, *further, **casts, **others))
+    sure = {c: is_plain(first[c], first[PLAIN + c]) for c in there if PLAIN + c in casts}
+    texts = {c: bare(first[c]) for c in (*there, *further) if first[c].type().is_string()}
+    texts |= {c: ibis.ifelse(test, ibis.null("string"), texts[c]) for c, test in sure.items()}
+    plain_ones = {PLAIN + c: test.ifelse(first[PLAIN + c], ibis.null()) for c, test in sure.items()}
+    second = viewed(con, first.mutate(**texts, **plain_ones))
+    values = {c: of_bare(second[c], schema.columns[c], how) for c in there}
+    values |= {c: ibis.coalesce(second[PLAIN + c], values[c]) for c in sure}
     losable = [c for c in there if c not in schema.filled and schema.columns[c] != "text"]
-    kept = {f"lost_{c}": values[c].isnull() & as_text(first[c]).notnull() for c in losable}
-    typed = first.select(**values, **kept, **{c: first[c] for c in first.columns if c not in there})
+    given = {c: second[c] if c in texts else as_text(second[c]) for c in losable}
+    lost = {f"lost_{c}": values[c].isnull() & given[c].notnull() for c in losable}
+    typed = second.select(**values, **lost, **{c: second[c] for c in (*further, *others)})
     if found is None:
         return typed
     typed = held(con, typed, large=found.large)
@@ -208,11 +233,12 @@ def _told(rows: ibis.Table, raw: ibis.Table, name: str, found: Found | None, las
     if found is None or not len(bad):
         return bad[ACCOUNT]
     there = raw if LINE in raw.columns else raw.mutate(**{LINE: ibis.row_number() + 1})
+    # Not a join: the engine takes any file for a few rows, and would hold this one.
+    there = there.filter(there[LINE].isin(ibis.memtable(bad[["line"]]).line).fill_null(False))
     cells = [there[c].cast("string").fill_null("") for c in raw.columns if c != LINE]
     shown = {c: as_text(there[c])[:LONGEST_FOUND].fill_null("") for c in set(bad["column"]) - {"customer_id", ""}}
     again = there.select(line=there[LINE].cast("int64"), text=ibis.literal(",").join(cells), **shown)
-    again = again.semi_join(ibis.memtable(bad[["line"]]), "line").to_pandas().drop_duplicates("line").set_index("line")
-    again = again.reindex(bad["line"])
+    again = again.to_pandas().drop_duplicates("line").set_index("line").reindex(bad["line"])
     bad["text"] = again["text"].fillna("").to_numpy()
     for column in shown:
         bad["found"] = bad["found"].where(bad["column"] != column, again[column].fillna("").to_numpy())
@@ -220,6 +246,18 @@ def _told(rows: ibis.Table, raw: ibis.Table, name: str, found: Found | None, las
         total = int(rows.count().to_pyarrow().as_py())
         bad["line"] = bad["line"].map(found.lines(bad["line"].tolist(), total)).astype("int64")
     return bad[ACCOUNT]
+
+
+def _first(rows: ibis.Table, test: ir.BooleanValue, found: Found | None, most: int = 6) -> list[int]:
+    """Lines of the first rows for which `test` holds."""
+    place = next((c for c in (LINE, ROW) if c in rows.columns), None)
+    if found is None or place is None:
+        return []
+    numbers = rows.filter(test).order_by(place).limit(most)[place].to_pyarrow().to_pylist()
+    if place == ROW and found.lines is not None:
+        named = found.lines(numbers, int(rows.count().to_pyarrow().as_py()))
+        return [named[n] for n in numbers]
+    return numbers
 
 
 def _lines_that_are_no_rows(found: Found) -> pd.DataFrame:

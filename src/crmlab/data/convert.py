@@ -1,5 +1,6 @@
 """Conversion of raw values to the kinds of the schema; what cannot be read becomes NULL, never a guess."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
@@ -13,13 +14,16 @@ from crmlab.data.schema import TYPES, Kind
 EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
 """Dates outside are unreadable (9999-12-31 and ``infinity`` stand for "none" in many systems)."""
 
-BLANKS = " \t\n\r\v\f\u00a0\u1680\u2000\u2002\u2003\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u2060\u3000\ufeff"
-"""What is stripped from both ends of text: blanks, also those that nobody sees."""
+SPACES = "".join(map(chr, (*range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070))))
+BLANKS = f" \t\n\r\v\f\u0085\u00a0\u00ad\u1680\u180e\u3000\ufeff{SPACES}"
+"""What is stripped from both ends of text: blanks, also those that nobody sees, and marks of direction."""
 
 DAY = "____-__-__"
 STAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]{1,9})?)?$"
 ZONED = STAMP[:-1] + r" ?(Z|[+-]([01][0-9]|2[0-3]):?([0-5][0-9])?)$"
 """ISO 8601: a day, a time stamp, a time stamp with its distance from Greenwich."""
+
+_DIGITS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHIMS", 2)
 
 
 class How(NamedTuple):
@@ -93,11 +97,31 @@ def bare(text: ir.StringValue) -> ir.StringValue:
     return ibis.ifelse(plain, text, _trim(text, BLANKS).nullif(""))
 
 
+def plain(text: ir.StringValue, kind: Kind, how: How) -> ir.Value | None:
+    """What one cast makes of `text`, to be taken where `is_plain`; None where text of that kind needs more."""
+    iso = kind == "date" and how.date_format is None
+    number = kind in ("money", "number") and how.decimal == "."
+    return text.try_cast(TYPES[kind]) if iso or number else None
+
+
+def is_plain(text: ir.StringValue, cast: ir.Value) -> ir.BooleanValue:
+    """Whether `text` is an ISO day, or a number of digits and a point, so that the cast is what `of_bare` makes of it.
+
+    Blanks around numbers do not matter to the cast; those in place of a digit of a date do.
+    """
+    if cast.type().is_date():
+        return text.like(DAY) & text.right(1).between("0", "9") & cast.between(EARLIEST, LATEST)
+    odd = text.contains("_") | text.contains("e") | text.contains("E")
+    return cast.notnull() & ~odd
+
+
 def as_text(column: ir.Value) -> ir.StringValue:
     """`column` as text without surrounding blanks; NULL if empty. Whole ids that are decimals lose their ``.0``."""
     if column.type().is_floating() or column.type().is_decimal():
-        whole = column.try_cast("int64")
-        column = ibis.ifelse(whole.cast(column.type()) == column, whole.cast("string"), column.cast("string"))
+        whole, given = column.try_cast("int64"), column.cast("string")
+        column = ibis.ifelse(whole.cast(column.type()) == column, whole.cast("string"), given)
+        # The engine believes a Parquet file's statistics, and these know no NaN: isnan() does not find it.
+        column = ibis.ifelse(given.re_search("[nN]"), ibis.null("string"), column)
     return bare(column if column.type().is_string() else column.cast("string"))
 
 
@@ -145,10 +169,31 @@ def _day_of_text(text: ir.StringValue, how: How) -> ir.DateValue:
             (text.re_search(ZONED), _later(zoned, hours)),
             else_=ibis.null("date"),
         )
+    if pattern := run_together(form):
+        text = ibis.ifelse(text.re_search(pattern), text, ibis.null("string"))
     if "%z" in form:
         return _later(_civil(how.time_zone, _try_strptime_zoned(text, form)), hours)
     stamp = _try_strptime(text, form)
     return _later(stamp, hours) if "H" in form or "I" in form else stamp.cast("date")
+
+
+def run_together(form: str) -> str | None:
+    """Regular expression of dates in a format such as ``%Y%m%d``, in which only the number of digits parts them."""
+    if not re.search(r"%[YymdHIMSj]%[YymdHIMSj]", form):
+        return None
+    parts = re.findall(r"%-?.|[^%]+", form)
+    return (
+        "^"
+        + "".join(
+            f"[0-9]{{{_DIGITS[part[-1]]}}}"
+            if part[0] == "%" and part[-1] in _DIGITS
+            else ".+"
+            if part[0] == "%" and part != "%%"
+            else re.escape(part.replace("%%", "%"))
+            for part in parts
+        )
+        + "$"
+    )
 
 
 def _later(stamp: ir.TimestampValue, hours: int) -> ir.DateValue:

@@ -14,6 +14,7 @@ from crmlab.data.convert import BLANKS
 
 SEPARATORS = (",", ";", "\t", "|")
 HEAD = 1 << 18
+csv.field_size_limit(max(HEAD, csv.field_size_limit()))
 """Bytes of a file that are looked at before it is read."""
 LOOKED = 10_000
 """Rows in which the decimal mark is looked for first."""

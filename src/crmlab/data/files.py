@@ -1,12 +1,17 @@
 """Open a study's own files and databases as raw tables, and give their columns canonical names."""
 
 import glob
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
 import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from crmlab.contract import Fault, Sentence
 from crmlab.data.convert import How
@@ -89,12 +94,25 @@ def open_raw(
 
 
 def _open_parquet(con: ibis.BaseBackend, path: Path, where: str) -> Found | list[Fault]:
+    if twice := _twice(path):
+        what = f"{path.name} has columns that cannot be told apart: {twice}; rename one where the file is made"
+        return [Fault(where, what)]
     try:
         rows = con.read_parquet(glob.escape(str(path)), file_row_number=True)
     except (duckdb.Error, OSError) as error:
         return [Fault(where, f"{path.name} cannot be read: {str(error).strip().splitlines()[0]}")]
     numbered = rows.rename({LINE: "file_row_number"})
     return Found(numbered.mutate(**{LINE: numbered[LINE] + 1}), large=path.stat().st_size > LARGE // 4)
+
+
+def _twice(path: Path) -> str:
+    """Names of columns that the engine would change, for it minds no case and numbers the rows itself."""
+    try:
+        names = ["file_row_number", *pq.read_schema(path).names]
+    except (pa.ArrowException, OSError):
+        return ""
+    folded = [name.casefold() for name in names]
+    return ", ".join(repr(name) for name in names[1:] if folded.count(name.casefold()) > 1)
 
 
 def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened | list[Fault]:
@@ -105,7 +123,7 @@ def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened 
     for canonical, name in file.columns.items():
         if name not in there:
             close = get_close_matches(name, there, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(there)}"
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {_listed(there)}"
             faults.append(Fault(f"files.{table}.columns.{canonical}", f"{shown} has no column {name!r}; {hint}"))
     if faults:
         return faults
@@ -132,8 +150,8 @@ def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened 
     return Opened(found, rows, kept, names, how, shown, stated)
 
 
-def missing(table: str, columns: tuple[str, ...], where: str) -> list[Fault]:
-    """Faults for required columns that are not among `columns`."""
+def missing(table: str, columns: tuple[str, ...], where: str, shown: str = "the source") -> list[Fault]:
+    """Faults for required columns that are not among `columns` of what is called `shown`."""
     schema, given = SCHEMA[table], [c.removesuffix(OTHER) for c in columns if c != LINE]
     absent = [c for c in schema.required if c not in columns]
     if schema.any_of and not set(schema.any_of) & set(columns):
@@ -141,6 +159,15 @@ def missing(table: str, columns: tuple[str, ...], where: str) -> list[Fault]:
     faults = []
     for column in absent:
         close = get_close_matches(column, given, n=1, cutoff=0.4)
-        hint = f"if it is {close[0]!r}, say so: columns: {{{column}: {close[0]}}}" if close else "map it in columns"
-        faults.append(Fault(f"{where}.{column}", f"no such column among {', '.join(given)}; {hint}"))
+        hint = "map it in columns"
+        if close:
+            written = close[0] if re.fullmatch(r"[A-Za-z][\w -]*\w", close[0]) else json.dumps(close[0])
+            hint = f"if it is {close[0]!r}, say so: columns: {{{column}: {written}}}"
+        faults.append(Fault(f"{where}.{column}", f"no such column in {shown}, which has {_listed(given)}; {hint}"))
     return faults
+
+
+def _listed(names: Sequence[str], most: int = 40) -> str:
+    """The names as one may read them: not too many, none too long."""
+    some = [name if len(name) <= most else f"{name[:most]}…" for name in names[:most]]
+    return ", ".join(some) + (f" and {len(names) - most:,} more" if len(names) > most else "")

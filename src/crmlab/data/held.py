@@ -10,7 +10,7 @@ import pandas as pd
 from ibis.util import gen_name
 
 LARGE = 32_000_000
-"""Files of more bytes than this are kept on disk, compressed, and not in memory."""
+"""Files of more bytes than this are kept on disk and not in memory."""
 
 
 def scratch(con: ibis.BaseBackend) -> str | None:
@@ -32,6 +32,7 @@ def held(con: ibis.BaseBackend, table: ibis.Table, *, large: bool = False) -> ib
     if not large:
         con.raw_sql(f"CREATE TEMP TABLE {name} AS {query}")
         return con.table(name)
+    con.raw_sql("SET force_compression = 'dictionary'")  # the others take as long to write as the file to read
     folder = Path(tempfile.mkdtemp(prefix="crmlab-", dir=scratch(con)))
     path = folder / f"{name}.duckdb"
     quoted = str(path).replace("'", "''")
@@ -43,6 +44,7 @@ def held(con: ibis.BaseBackend, table: ibis.Table, *, large: bool = False) -> ib
             con.raw_sql(f"DETACH {name}")
         con.raw_sql(f"ATTACH '{quoted}' AS {name} (READ_ONLY)")
     finally:
+        con.raw_sql("RESET force_compression")
         for file in folder.iterdir():
             with contextlib.suppress(OSError):
                 file.unlink()
@@ -60,8 +62,8 @@ def viewed(con: ibis.BaseBackend, table: ibis.Table) -> ibis.Table:
 
 def repeats(table: ibis.Table, number: str, digest: str) -> pd.DataFrame | None:
     """Numbers of rows (``row``) equal to an earlier one in the 64-bit column `digest`; None where there are none."""
-    digests = table.select(digest=table[digest]).to_pyarrow()["digest"].to_numpy()
-    digests = np.sort(digests)
+    digests = table.select(digest=table[digest]).to_pyarrow()["digest"].to_numpy().copy()
+    digests.sort()
     twice = np.unique(digests[1:][digests[1:] == digests[:-1]])
     del digests
     if not len(twice):

@@ -1,6 +1,6 @@
 """From raw tables to canonical ones: open, convert, check, set aside, and account for every row."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -28,9 +28,10 @@ from crmlab.data.files import Opened, missing, named, open_raw
 from crmlab.data.params import DataParams, FileParams
 from crmlab.data.paths import declared
 from crmlab.data.raw import SET_ASIDE
-from crmlab.data.refusal import look_alikes, mixed_marks, too_bad
+from crmlab.data.refusal import look_alikes, mixed_marks, too_bad, undated
 from crmlab.data.schema import IDENTITY, NO_ID, SCHEMA, TYPES, Tables, identifies
 from crmlab.data.sources import SOURCES
+from crmlab.data.totals import people_of
 
 __all__ = ["INCOMPLETE", "KEPT", "NO_AMOUNT", "NO_DATE", "NO_ID", "REPEATED", "TOO_LATE", "Intake", "cut", "read"]
 
@@ -56,6 +57,8 @@ class Intake:
         The rows set aside as bad, one by one: ``table``, ``file``, ``line`` (0: unknown), ``reason``, ``column`` (as
         the file calls it; empty: the whole line), ``found`` (never of columns that identify), ``customer_id``, ``text``
         (the whole row; for nobody's eyes but those who mend it).
+    people
+        Table → one row a customer, `people_of` it, where that was needed already.
     """
 
     tables: Tables
@@ -63,6 +66,7 @@ class Intake:
     notes: tuple[Sentence, ...] = ()
     extracted_on: date | None = None
     bad: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BAD_COLUMNS).astype({"line": "int64"}))
+    people: Tables = field(default_factory=dict)
 
 
 def read(
@@ -109,10 +113,14 @@ def read_all(
     con: ibis.BaseBackend,
     extracted_on: date | None = None,
     time_zone: str = "UTC",
+    lean: bool = False,
 ) -> tuple[Intake, list[Fault]]:
-    """As `read`, but the faults are returned beside whatever could be read in spite of them."""
+    """As `read`, but the faults are returned beside whatever could be read in spite of them.
+
+    If `lean`, texts that no row must have are left out, where these do not matter to the check.
+    """
     con.raw_sql("SET TimeZone = 'UTC'")
-    taken = _Taken(con, params, extracted_on or params.extracted_on)
+    taken = _Taken(con, params, extracted_on or params.extracted_on, lean)
     if params.source is not None:
         _from_source(taken, time_zone)
     else:
@@ -120,14 +128,14 @@ def read_all(
     bad = pd.concat(taken.bad, ignore_index=True)[BAD_COLUMNS] if taken.bad else Intake({}, pd.DataFrame()).bad
     tables = rules.never_lost({table: taken.tables[table] for table in SCHEMA if table in taken.tables}, bad)
     if not taken.faults:
-        taken.notes += rules.across(tables)
+        taken.notes += rules.across(tables | taken.people)
     nothing = pd.DataFrame({"date": pd.array([], "datetime64[s]"), "reason": [], "rows": pd.array([], "int64")})
     reading = pd.concat([*taken.counts, nothing.assign(table="")] if not taken.counts else taken.counts)
     reading = reading.groupby(["table", "date", "reason"], dropna=False, sort=False)["rows"].sum().reset_index()
     reading = reading.assign(at=reading["table"].map(list(SCHEMA).index) if len(reading) else 0)
     order = ["at", "date", "reason"]
     reading = reading.sort_values(order, na_position="last", ignore_index=True)[["table", "date", "reason", "rows"]]
-    return Intake(tables, reading, tuple(taken.notes), taken.last, bad), taken.faults
+    return Intake(tables, reading, tuple(taken.notes), taken.last, bad, taken.people), taken.faults
 
 
 def cut(table: ibis.Table, name: str, through: date) -> ibis.Table:
@@ -143,7 +151,9 @@ class _Taken:
     con: ibis.BaseBackend
     params: DataParams
     last: date | None
+    lean: bool
     tables: Tables = field(default_factory=dict)
+    people: Tables = field(default_factory=dict)
     counts: list[pd.DataFrame] = field(default_factory=list)
     bad: list[pd.DataFrame] = field(default_factory=list)
     notes: list[Sentence] = field(default_factory=list)
@@ -211,7 +221,7 @@ def _from_files(taken: _Taken, folder: Path, time_zone: str) -> None:
             if isinstance(opened, list):
                 taken.faults += opened
                 break
-            if absent := missing(name, opened.rows.columns, f"files.{name}"):
+            if absent := missing(name, opened.rows.columns, f"files.{name}", opened.shown):
                 taken.faults += absent
                 break
             try:
@@ -244,16 +254,20 @@ def _file(taken: _Taken, name: str, file: FileParams, opened: Opened) -> None:
     if name == "customers":
         rows, consents = wide(rows)
     further = [c for c in opened.further if c in rows.columns]
-    options = {"how": how, "last": taken.last, "params": taken.params, "found": opened.found}
+    options = {"how": how, "last": taken.last, "params": taken.params, "found": opened.found, "lean": taken.lean}
     done = checked(taken.con, name, rows, further=further, **options)
     faults = too_bad(f"files.{name}", done, opened.shown, how, file, opened.names)
     taken.notes += notes
     if name == "transactions":
         reasons = done.counts.groupby("reason")["rows"].sum().to_dict()
-        faults += rules.refused(reasons, taken.params)
-        taken.notes += look_alikes(done.kept)
-    taken.add(name, done, opened.shown, opened.names)
+        faults += rules.refused(reasons, taken.params, opened.shown, done.lines)
+        taken.people[name] = people_of(done.kept, taken.con)
+        taken.notes += look_alikes(taken.people[name])
+    taken.add(
+        name, replace(done, faults=undated(done, rows, opened.shown, how, f"files.{name}")), opened.shown, opened.names
+    )
     taken.faults += faults
     if consents is not None:
         given = checked(taken.con, "consents", consents, further=(), **(options | {"found": None}))
+        given = replace(given, faults=undated(given, consents, opened.shown, how, f"files.{name}"))
         taken.add("consents", given, opened.shown, {})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from crmlab.data.convert import number_pattern
+from crmlab.data.convert import number_pattern, run_together
 
 DAYS_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y")
 MONTHS_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
@@ -60,6 +60,8 @@ def _fitting(values: Sequence[str], forms: Sequence[str]) -> str | None:
 
 
 def _reads(value: str, form: str) -> bool:
+    if (pattern := run_together(form)) and not re.search(pattern, value):
+        return False
     try:
         return 1900 <= datetime.strptime(value, form).year <= 2199
     except ValueError:

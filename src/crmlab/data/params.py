@@ -67,7 +67,7 @@ class FileParams(Params):
     def _a_day(cls, form: str | None) -> str | None:
         if form is None:
             return form
-        parts = set(re.findall(r"%-?([A-Za-z])", form.replace("%%", "")))
+        parts = set(re.findall(r"%-?(.|$)", form.replace("%%", "")))
         if odd := sorted(parts - set("YymdbBjHIMSfpzaA")):
             raise ValueError(f"date_format {form!r}: %{odd[0]} is not known; write one such as %d/%m/%Y")
         if not (parts & set("Yy") and (parts & {"j"} or (parts & set("mbB") and "d" in parts))):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crmlab.data.consents import OTHERS, channel_named
 from crmlab.data.likely import Values, named
 from crmlab.data.schema import IDENTITY, SCHEMA, Kind
 
@@ -12,7 +13,7 @@ FILES: Mapping[str, str] = {
     " bestellung vente commande venta pedido donation donazion gift receipt basket movimenti",
     "customers": "customer client kunde anagrafic member user donor household demographic account utent soci",
     "consents": "consent consens privacy optin einwilligung",
-    "suppression": "suppress unsub block blacklist robinson optout opposizion disiscritt stop",
+    "suppression": "suppress soppress esclus unsub block blacklist robinson optout opposizion disiscritt stop",
     "contacts": "contact contatt mailing invii sends campaign_log versand",
     "outcomes": "outcome response rispost esit redemption antwort",
     "offers": "offer offert coupon angebot",
@@ -60,7 +61,8 @@ def propose(file: str, raw: Mapping[str, Values]) -> Proposal:
 
 def proposal_for(table: str, file: str, raw: Mapping[str, Values]) -> Proposal:
     """What speaks for `table`: the file's name, and the columns that the table must and may have."""
-    schema = SCHEMA[table]
+    schema, consents = SCHEMA[table], _wide(raw)
+    raw = raw if table == "customers" else {c: v for c, v in raw.items() if c not in consents}
     columns: dict[str, str] = {}
     why: dict[str, str] = {}
     doubts: dict[str, list[str]] = {}
@@ -74,16 +76,27 @@ def proposal_for(table: str, file: str, raw: Mapping[str, Values]) -> Proposal:
         elif must or len(likely) > 1:
             doubts[canonical] = likely
     told = bool(re.search("|".join(rf"(?<![a-z]){w}" for w in FILES[table].split()), file.lower()))
-    have = sum(c in columns or bool(doubts.get(c)) for c in schema.required)
+    told |= table == "customers" and bool(consents)
+    needed = len(schema.required) or 1
+    named = schema.required or [c for c in schema.any_of if c in columns][:1]
+    have = sum(c in columns or bool(doubts.get(c)) for c in named)
     dated = [c for c in schema.required if schema.columns[c] == "date"]
     impossible = any(c not in columns and not doubts.get(c) for c in dated) or have == 0
     extra = sum(c in columns for c in schema.columns if c not in schema.required)
-    score = 0.0 if impossible else 2 * told + 2 * have / len(schema.required) + 0.2 * extra + 0.1 * len(schema.required)
-    if not told and have < len(schema.required):
+    score = 0.0 if impossible else 2 * told + 2 * have / needed + 0.2 * extra + 0.1 * needed
+    if not told and have < needed:
         score = 0.0
+    if table == "suppression" and not told and ("email_sha256" not in columns or len(raw) > len(schema.columns)):
+        score = 0.0  # somebody's id alone says nothing
     if table == "customers" and not (told or raw[columns["customer_id"]].unique if "customer_id" in columns else told):
         score = 0.0
     return Proposal(table, score, columns, why, doubts)
+
+
+def _wide(raw: Mapping[str, Values]) -> set[str]:
+    """Columns that hold consents, one a channel, and their dates: they are read in customers alone."""
+    rest = {c: c.lower().removeprefix("consent_") for c in raw if c.lower().startswith("consent_")}
+    return set(rest) if any(channel_named(channel) in OTHERS for channel in rest.values()) else set()
 
 
 def evidence(found: Values, kind: Kind) -> str:

@@ -13,12 +13,15 @@ from crmlab.data.checking import BAD, NO_AMOUNT, NO_DATE, REPEATED, TOO_LATE, Ch
 from crmlab.data.convert import How, number_pattern
 from crmlab.data.dialect import COMMA, EITHER, POINT
 from crmlab.data.params import FileParams
+from crmlab.data.rules import listed
 from crmlab.data.schema import NO_ID, SCHEMA
 
 MOST_BAD = 0.05
 """A table with a larger share of bad rows than this is refused: something is wrong with how it is read."""
 NAMED = 5
 """Lines that a refusal names."""
+UNSEEN = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+"""Signs that nobody sees, and that make two ids of one."""
 TRIED = 500
 """Values on which formats are tried."""
 
@@ -65,7 +68,11 @@ def too_bad(
     bad = by_reason[by_reason.index.isin(BAD)].sort_values(ascending=False, kind="stable")
     total = int(by_reason.sum())
     if total == 0:
-        return [Fault(where, f"{file} holds no row")] if name == "transactions" else []
+        return (
+            [Fault(where, f"{file} holds no row below the names of its columns; export it again")]
+            if name == "transactions"
+            else []
+        )
     if params is not None and params.decimal is None and (other := _with_other_mark(found.bad, name, how)):
         what = f"{file} writes numbers with a decimal point and with a decimal comma, for example {other}; {MARKS}"
         return [Fault(where, what)]
@@ -98,14 +105,25 @@ def mixed_marks(rows: ibis.Table, columns: Sequence[str], file: str, where: str)
     )
 
 
-def look_alikes(transactions: ibis.Table) -> list[Sentence]:
-    """Say that ids differ from others only in capitals or leading zeros: they are kept apart."""
-    ids = transactions.select("customer_id").distinct()
-    alike = ids.group_by(plain=ids.customer_id.lower().re_replace("^0+", "")).agg(n=lambda t: t.count())
+def undated(found: Checked, rows: ibis.Table, file: str, how: How, where: str) -> list[Fault]:
+    """The faults of consents most of whose dates cannot be read, with the file, its lines and the format that reads."""
+    if not found.faults:
+        return []
+    given = rows["date"].cast("string").name("v").as_table().filter(lambda t: t.v.strip() != "").limit(TRIED)
+    mend = mends.for_dates(given.to_pyarrow()["v"].to_pylist(), how.date_format)
+    return [Fault(where, f"{file}: {f.what}{listed(found.lines.get('lost_date', []))}: {mend}") for f in found.faults]
+
+
+def look_alikes(people: ibis.Table) -> list[Sentence]:
+    """Say that ids differ from others only in capitals, leading zeros or unseen signs: they are kept apart."""
+    alike = people.group_by(plain=people.customer_id.lower().re_replace(f"^0+|{UNSEEN}", "")).agg(n=lambda t: t.count())
     count = alike.filter(alike.n > 1).n.sum().fill_null(0).to_pyarrow().as_py()
     if count < FEWEST:
         return []
-    said = "Customers whose ids differ from another's only in capitals or leading zeros, and who are kept apart: {n:,}."
+    said = (
+        "Customers whose ids differ from another's only in capitals or leading zeros, or in signs that nobody sees, "
+        "and who are kept apart: {n:,}."
+    )
     return [Sentence(said, {"n": int(count)}, tone="warn")]
 
 

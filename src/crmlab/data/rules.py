@@ -1,7 +1,7 @@
 """Rules of single tables: consent, suppression, returns and repeated lines, and who is known in one table alone."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,6 +12,7 @@ import pandas as pd
 from crmlab.contract import Fault, Sentence, mark
 from crmlab.contract.result import FEWEST
 from crmlab.data.consents import EVERY, GRANTED, OTHERS, UNREADABLE, channel_of, state_of
+from crmlab.data.convert import BLANKS
 from crmlab.data.params import DataParams
 from crmlab.data.raw import SET_ASIDE
 from crmlab.data.schema import NO_ID, Tables
@@ -26,6 +27,7 @@ DUPLICATE = mark("exactly the same line again")
 RETURNED = mark("a return, set aside as declared")
 """Reasons that are decisions, not bad rows."""
 
+NO_LINES: Mapping[str, list[int]] = {}
 MOST_UNDATED = 0.5
 """Where more of the dates given cannot be read, they are written in another format than was declared."""
 
@@ -66,7 +68,14 @@ def apply(name: str, typed: ibis.Table, *, last: date | None, params: DataParams
     return Ruled(typed)
 
 
-def refused(reasons: Mapping[str, int], params: DataParams) -> list[Fault]:
+def refusable(params: DataParams) -> list[str]:
+    """Reasons for which transactions are refused, if there are such rows."""
+    return [r for r, p in ((DUPLICATE, params.duplicates), (RETURNED, params.returns)) if p == "refuse"]
+
+
+def refused(
+    reasons: Mapping[str, int], params: DataParams, file: str = "the file", lines: Mapping[str, list[int]] = NO_LINES
+) -> list[Fault]:
     """Faults where transactions hold what the study declares it refuses.
 
     Parameters
@@ -75,15 +84,25 @@ def refused(reasons: Mapping[str, int], params: DataParams) -> list[Fault]:
         Rows of transactions by the reason for which they were set aside.
     params
         The policies.
+    file, lines
+        Where they stand: reason → the first lines.
     """
+    said = {
+        DUPLICATE: ("", "lines repeat an earlier one exactly", "duplicates: keep or drop"),
+        RETURNED: (".amount", "lines have a negative amount", "returns: net or set_aside"),
+    }
     faults = []
-    if params.duplicates == "refuse" and (rows := reasons.get(DUPLICATE, 0)):
-        what = f"{rows:,} lines repeat an earlier one exactly; mend the file, or declare data.duplicates: keep or drop"
-        faults.append(Fault("transactions", what))
-    if params.returns == "refuse" and (rows := reasons.get(RETURNED, 0)):
-        what = f"{rows:,} lines have a negative amount; mend the file, or declare data.returns: net or set_aside"
-        faults.append(Fault("transactions.amount", what))
+    for reason in refusable(params):
+        column, what, policy = said[reason]
+        if rows := reasons.get(reason, 0):
+            what = f"{file}: {rows:,} {what}{listed(lines.get(reason, []))}; mend the file, or declare data.{policy}"
+            faults.append(Fault(f"files.transactions{column}", what))
     return faults
+
+
+def listed(lines: Sequence[int], most: int = 5) -> str:
+    """The first lines, in brackets; nothing where none are known."""
+    return f" (line {', '.join(map(str, lines[:most]))}{', …' if len(lines) > most else ''})" if lines else ""
 
 
 def _transactions(typed: ibis.Table, params: DataParams) -> ibis.Table:
@@ -114,8 +133,7 @@ def _consents(typed: ibis.Table, last: date | None) -> Ruled:
     counts = _whole(found)
     faults, dates, lost = [], counts["dates"], counts.get("lost", 0)
     if lost > MOST_UNDATED * (dates + lost):
-        what = f"{lost:,} of {dates + lost:,} dates given cannot be read; declare date_format"
-        faults.append(Fault("consents.date", what))
+        faults.append(Fault("consents.date", f"{lost:,} of {dates + lost:,} dates given cannot be read"))
     said = {
         "unreadable": mark("Consents whose state is no plain yes or no, which count as refusals: {n:,}."),
         "undated_yes": mark("Permissions without a readable day in the time of the data, which permit nothing: {n:,}."),
@@ -198,7 +216,7 @@ def never_lost(tables: Tables, bad: pd.DataFrame) -> Tables:
     added = dict(tables)
     for name in ("consents", "suppression"):
         lines = bad.loc[(bad["table"] == name) & (bad["customer_id"] == ""), "text"]
-        fields = {f.strip(" \"'\t") for line in lines for f in re.split(r"[,;|\t\r\n]", str(line))} - {""}
+        fields = {f.strip(f"{BLANKS}\0\"'") for line in lines for f in re.split(r"[,;|\t\r\n]", str(line))} - {""}
         if not fields or name not in tables:
             continue
         if "customer_id" in tables[name].columns:
@@ -239,7 +257,17 @@ def across(tables: Tables) -> tuple[Sentence, ...]:
         if unknown:
             text = "Outcomes of campaigns that contacts do not know, which no cycle reads: {n:,}."
             notes.append(Sentence(text, {"n": unknown}, tone="warn"))
+        if early := _early(tables["outcomes"], tables["contacts"]):
+            text = "Outcomes dated before the campaign contacted their customer: {n:,}."
+            notes.append(Sentence(text, {"n": early}, tone="warn"))
     return tuple(notes)
+
+
+def _early(outcomes: ibis.Table, contacts: ibis.Table) -> int:
+    """Outcomes dated before the first contact of their customer by their campaign."""
+    keys = ["customer_id", "campaign_id"]
+    first = contacts.group_by(keys).agg(first=lambda t: t.sent_at.min())
+    return int(outcomes.inner_join(first, keys).filter(lambda t: t.date < t.first).count().to_pyarrow().as_py())
 
 
 def _strangers(ids: ibis.Table, known: ibis.Table, here: str, there: str) -> list[Sentence]:

@@ -22,6 +22,7 @@ from crmlab.data.params import FileParams
 from crmlab.data.raw import Found, hold
 from crmlab.data.schema import SCHEMA
 
+UNPACKED = "is not compressed, whatever its name: take .gz from it"
 DAMAGED = "is cut short or damaged (gzip): copy it again from where it came"
 
 
@@ -48,7 +49,9 @@ def open_text(
                 return _in_engine(con, path, file, where, known, count)
         return _line_by_line(con, path, file, where, known)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        return [Fault(where, f"{path.name} {DAMAGED}")]
+        with path.open("rb") as opened:
+            packed = opened.read(2) == b"\x1f\x8b"
+        return [Fault(where, f"{path.name} {DAMAGED if packed else UNPACKED}")]
     except UnicodeError as error:
         what = f"{path.name} cannot be read as {file.encoding} ({error.reason if hasattr(error, 'reason') else error})"
         return [Fault(where, f"{what}; declare the encoding it has, such as utf-8 or cp1252")]

@@ -7,6 +7,7 @@ from decimal import Decimal
 import ibis
 
 from crmlab.data.consents import GRANTED, channel_named
+from crmlab.data.held import held
 from crmlab.data.schema import Tables
 
 
@@ -29,17 +30,17 @@ class Totals:
     returning: int | None = None
 
 
-def people_of(name: str, table: ibis.Table, con: ibis.BaseBackend) -> ibis.Table | None:
+def people_of(table: ibis.Table, con: ibis.BaseBackend) -> ibis.Table | None:
     """One row a customer of `table`, kept in the engine: `customer_id`, `amount`, `first`, `last`.
 
-    The file is read once; all that is counted of people is counted on this.
+    All that is counted of people is counted on this, for there are fewer of them than rows.
     """
     if "customer_id" not in table.columns:
         return None
     sums = {"amount": table["amount"].sum()} if "amount" in table.columns else {}
     days = {"first": table["date"].min(), "last": table["date"].max()} if "date" in table.columns else {}
     each = table.group_by("customer_id").agg(**sums, **days) if sums or days else table.select("customer_id").distinct()
-    return con.create_table(f"people_of_{name}", each, temp=True)
+    return held(con, each)
 
 
 def totals(people: ibis.Table | None) -> Totals:
