@@ -258,7 +258,7 @@ def _histories() -> Counts:
 
     counts = histories(STEPS)
     wrong = len(counts.forbidden) + len(counts.doubled)
-    return {"steps": counts.steps, "twice": wrong, "arms": len(counts.changed_arms)}
+    return {"steps": counts.steps, "twice": wrong, "arms": len(counts.changed_arms), "lost": len(counts.lost)}
 
 
 def _goals(results: dict[str, Counts]) -> int:
@@ -271,6 +271,7 @@ def _goals(results: dict[str, Counts]) -> int:
         "wrong exit codes": "code",
         "more or less than one message": "said",
         "changed arms": "arms",
+        "contacts lost or told otherwise": "lost",
     }
     short = 0
     for name, key in names.items():

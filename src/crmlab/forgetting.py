@@ -8,14 +8,15 @@ import ibis
 import pyarrow.parquet as pq
 
 from crmlab.contract import CrmlabError, Fault, Refused
+from crmlab.data.addresses import place_of
 from crmlab.data.identity import read_identity
 from crmlab.data.schema import SCHEMA
 from crmlab.stage.erased import erase, erased
 from crmlab.stage.folder import altered_private, lock
 from crmlab.stage.inputs import Store, connect
 from crmlab.stage.keys import known_key
-from crmlab.stage.ledger import forget_in_deliveries
-from crmlab.stage.people import keep_people, people, pseudonym
+from crmlab.stage.ledger import addresses_of, forget_in_deliveries
+from crmlab.stage.people import address_mark, keep_people, people, pseudonym
 from crmlab.stage.quarantine import forget_in_quarantine, named_in_quarantine
 from crmlab.stage.sweeping import named_inputs, stages_of, sweep_inputs
 from crmlab.stage.taking import key_of
@@ -58,12 +59,14 @@ def forget_customer(customer: str, *, study: Path | None, today: date) -> str:
         done = called in erased(study_folder, key)
         if faults := _altered(study_folder):
             raise Refused("forget", faults)
+        addresses = _addresses(file, customer)
+        marks = {address_mark(key, place) for address in addresses if (place := place_of(address))}
         # First of all: from now on no reading brings them back, and doing it again finishes it.
-        erase(study_folder, called, key, today)
+        erase(study_folder, called, key, today, marks | addresses_of(study_folder, called))
         counts = {
             "stored input": _forget_in_inputs(study_folder, called),
             "delivery": forget_in_deliveries(study_folder, called),
-            "file of lines set aside": _forget_set_aside(study_folder, {customer, *_addresses(file, customer)}, called),
+            "file of lines set aside": _forget_set_aside(study_folder, {customer, *addresses}, called),
         }
         known = people(study_folder)
         if (known["pseudonym"] == called).any():
@@ -147,8 +150,11 @@ def _told(file: StudyFile, counts: dict[str, int], *, done: bool) -> str:
     where = ", ".join(found) or "nothing that was kept"
     lines = [
         f"{file.study.study}: {'erased already; once more' if done else 'erased'}, from {where}.",
-        "What is kept is a keyed hash, so that nobody contacts them again. Published pages and tables stand.",
+        "What is kept are keyed hashes of the id and the addresses, so that nobody contacts them again.",
+        "Published pages and tables stand.",
     ]
+    if counts["delivery"]:
+        lines.append("Whoever sent those deliveries knows them, too, and is not told here: have them erased there.")
     if file.study.data.files:
         named = ", ".join(str(d.path or d.table) for d in file.study.data.files.values())
         lines.append(f"The raw files are yours, and were not changed: delete them there, too ({named}).")

@@ -1,6 +1,7 @@
 """The loop: which stages are due, their notebooks run, their folders published."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,12 @@ UPKEEP = {"notebook", "package", "lock"}
 
 SETTLED = ("analysis", "activation")
 """Stages that cannot be revised once the cycle's list was delivered."""
+
+BEFORE_LIST = {
+    *("data", "summary", "rfm", "retention", "timing", "clv", "segments"),
+    *("eligibility", "beliefs", "activation"),
+}
+"""Sections that no re-analysis reads: changed after a list was delivered, they hold from the next cycle on."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +244,11 @@ def _no_longer_whole(run: _Run, there: Published) -> list[Fault]:
 def _left(run: _Run, cycle: Cycle, stage: str, differing: list[str]) -> Done | None:
     """Whether a published stage from which today's differs is left as it was, and why; None: it is to be revised."""
     what = "; ".join(differing)
+    settled = stage in SETTLED and delivered(run.folder, cycle.cycle)
     if not run.asked.revise:
+        if settled and all(map(_of_later_cycles, differing)):
+            message = f"its list was delivered, so it stands; from the next cycle on holds the change of {what}"
+            return Done(cycle.cycle, stage, "kept", message)
         late = all(part in UPKEEP or part.startswith("inputs: ") for part in differing)
         if late and run.asked.cycle is None:
             return Done(cycle.cycle, stage, "kept", f"published before a change of {what}; left as it was published")
@@ -245,10 +256,16 @@ def _left(run: _Run, cycle: Cycle, stage: str, differing: list[str]) -> Done | N
         return Done(
             cycle.cycle, stage, "differs", message + "Publish a revision beside it with --revise", Refused.exit_code
         )
-    if stage in SETTLED and delivered(run.folder, cycle.cycle):
+    if settled:
         message = f"its list was delivered, so it cannot be revised. Differs in {what}. Begin a new cycle instead"
         return Done(cycle.cycle, stage, "differs", message, Refused.exit_code)
     return None
+
+
+def _of_later_cycles(part: str) -> bool:
+    """Whether a difference changes nothing of what the re-analysis of a delivered list was promised to be."""
+    kind, _, name = part.partition(": ")
+    return part in UPKEEP or kind == "inputs" or (kind == "params" and re.split("[. ]", name)[0] in BEFORE_LIST)
 
 
 def _failed(

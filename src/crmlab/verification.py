@@ -11,7 +11,7 @@ from crmlab.contract import Fault, GateFailed, Refused, strict_yaml
 from crmlab.execute import Stopped, execute
 from crmlab.stage.comparison import apart
 from crmlab.stage.context import context_of, notebook_of, resolved_params
-from crmlab.stage.folder import NAMES, Published, altered, lock, published
+from crmlab.stage.folder import NAMES, Published, altered, altered_private, lock, published
 from crmlab.stage.identity import lock_digest, notebook_digest, package_digest, versions
 from crmlab.stage.inputs import Store
 from crmlab.stage.keys import fingerprint, known_key
@@ -99,7 +99,8 @@ def verify_cycle(cycle: str, *, study: Path | None, stage: str | None = None, pi
     Raises
     ------
     Refused
-        Nothing of that name is published, or a file of a stage, of its inputs or of its parents was altered.
+        Nothing of that name is published, or a file of a stage, of its inputs or of its parents, of the mapping, the
+        deliveries or the lines set aside was altered.
     """
     file = the_study(study, f"cycle {cycle}", lambda file: bool(_newest(file, cycle)))
     there = _newest(file, cycle)
@@ -109,7 +110,8 @@ def verify_cycle(cycle: str, *, study: Path | None, stage: str | None = None, pi
         raise Refused(f"cycle {cycle}", f"{stage} is not published; published are {', '.join(there)}")
     chosen = there if stage is None else {stage: there[stage]}
     with lock(_folder(file)):
-        if faults := [fault for one in chosen.values() for fault in _altered(file, one)]:
+        private = altered_private(_folder(file))
+        if faults := private + [fault for one in chosen.values() for fault in _altered(file, one)]:
             raise Refused(f"cycle {cycle}", list(dict.fromkeys(faults)))
         return Verified(cycle, tuple(_again(file, name, one, pictures) for name, one in chosen.items()))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crmlab.contract import Refused
 from crmlab.contract.cells import STARTS
-from crmlab.delivery.addresses import digests, matched_email, normal_email, normal_phone
+from crmlab.data.addresses import digests, matched_email, normal_email, normal_phone
 from crmlab.delivery.formats import FORMS, form_named, names, needed, problems, usable, written
 
 ANY = st.text(max_size=40)

@@ -33,7 +33,7 @@ def give(folder, *, cycle="k1", contacted=("p1", "p2", "p3"), control=("p9",)):
     table = pd.DataFrame(
         [{**ROW, "customer_id": p, "arm": a, "cost": 0.25 * (a != "control")} for p, a in arms.items()]
     )
-    rows = [(name, k, p) for name in (LIST, ADDS) for k, p in enumerate(contacted)]
+    rows = [(name, k, p, f"a{p}") for name in (LIST, ADDS) for k, p in enumerate(contacted)]
     texts = {name: "email\n" + "".join(f"{p}@x.it\n" for p in contacted) for name in (LIST, ADDS)}
     return deliver(
         folder,
@@ -41,7 +41,7 @@ def give(folder, *, cycle="k1", contacted=("p1", "p2", "p3"), control=("p9",)):
         texts={**texts, REMOVES: "email\n"},
         tables={
             LEDGER: table.astype(room.COLUMNS)[list(room.COLUMNS)],
-            ROWS: pd.DataFrame(rows, columns=["file", "row", "customer_id"]),
+            ROWS: pd.DataFrame(rows, columns=["file", "row", "customer_id", "address"]),
         },
     )
 

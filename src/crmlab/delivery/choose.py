@@ -42,10 +42,12 @@ class Earlier:
     """What earlier deliveries of the campaign did.
 
     ledger: everybody contacted or withheld by any of them. listed: who stands on the last list of the same channel.
+    reached: addresses that were delivered to, whoever has them now.
     """
 
     ledger: Collection[str] = ()
     listed: Collection[str] = ()
+    reached: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def choose(assignment: pd.DataFrame, people: pd.DataFrame, day: Day, earlier: Ea
     bar(NO_CONSENT, pd.Series(~rows.index.isin(list(day.consenting)), rows.index))
     bar(NO_ADDRESS, ~rows["usable"])
     bar(SHARED, place.isin(forbidden | both))
-    bar(TWICE, _second(rows[reason == DELIVERED], set(earlier.ledger), rows).reindex(rows.index, fill_value=False))
+    bar(TWICE, _second(rows[reason == DELIVERED], earlier, rows).reindex(rows.index, fill_value=False))
     listed = rows.index.isin(list(earlier.listed))
     bar(EARLIER, pd.Series(before & ~listed & ~rows["control"].to_numpy(), rows.index))
     often = rows.index.isin(list(day.capped)) | place.isin(_places(people, set(day.capped)))
@@ -126,12 +128,13 @@ def _places(people: pd.DataFrame, who: set[str]) -> set[str]:
     return set(people.loc[people.index.isin(list(who)), "place"]) - {""}
 
 
-def _second(free: pd.DataFrame, ledger: set[str], everybody: pd.DataFrame) -> pd.Series:
+def _second(free: pd.DataFrame, earlier: Earlier, everybody: pd.DataFrame) -> pd.Series:
     """Of those nothing else holds back, who is not the one who stands for their address: whoever was first."""
-    known = free[free["place"] != ""]
+    known, ledger = free[free["place"] != ""], set(earlier.ledger)
     fresh = ~known.index.isin(list(ledger))
     ranked = known.assign(fresh=fresh).sort_values(["fresh", "order"])
     second = ranked.duplicated(["control", "place"])
     # An address that was delivered to once is not delivered to again under another customer's id.
     taken = set(everybody.loc[everybody.index.isin(list(ledger)) & ~everybody["control"], "place"])
+    taken |= set(earlier.reached)
     return second | (ranked["fresh"] & ranked["place"].isin(taken) & ~ranked["control"])

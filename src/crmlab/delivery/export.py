@@ -6,12 +6,12 @@ from pathlib import Path
 from crmlab.contract import Fault, Refused
 from crmlab.data.consents import channel_named
 from crmlab.data.identity import read_identity
-from crmlab.delivery.choose import Chosen, Earlier, choose
+from crmlab.delivery.choose import Chosen, choose
 from crmlab.delivery.files import files_of, ledger_of
 from crmlab.delivery.formats import needed
-from crmlab.delivery.today import day_of, people_of
+from crmlab.delivery.today import day_of, earlier_of, people_of
 from crmlab.stage.context import take_in
-from crmlab.stage.erased import erased
+from crmlab.stage.erased import erased, erased_addresses
 from crmlab.stage.folder import Published, altered, folder_of, lock, published
 from crmlab.stage.ledger import (
     ADDS,
@@ -60,25 +60,22 @@ def export_list(path: Path, cycle: str, channel: str, *, form: str, today: date)
         key, intake = key_of(file), take_in(file)
         identity = read_identity(file.study.data, file.folder, intake.con)
         called = pseudonyms(identity["customer_id"], key)
-        people = people_of(identity, called, channel=channel, form=form)
+        people = people_of(identity, called, channel=channel, form=form, key=key)
         _refuse_without_address(people["usable"].any(), needed(form, channel))
         sent = ledger(study_folder)
+        gone = erased(study_folder, key) | set(people.index[people["mark"].isin(erased_addresses(study_folder))])
         day = day_of(
             intake.tables,
             people,
             sent=sent,
-            erased=erased(study_folder, key),
+            erased=gone,
             channel=channel,
             campaign=campaign,
             params=file.study.eligibility,
             today=today,
             con=intake.con,
         )
-        before = Earlier(
-            ledger=set(sent.loc[sent["campaign_id"] == campaign, "customer_id"]),
-            listed=same[-1].people(LIST) if same else (),
-        )
-        chosen = choose(assignment, people, day, before)
+        chosen = choose(assignment, people, day, earlier_of(past, same, people))
         if not (day.consenting or same):
             what = f"nobody's consent to '{channel}' is on record on {today}, and unknown consent is no consent"
             raise Refused("export", f"{what}; the lists of this study are for '{file.study.eligibility.channel}'")
@@ -101,7 +98,9 @@ def export_list(path: Path, cycle: str, channel: str, *, form: str, today: date)
             "held_back": chosen.held_back(),
         }
         made = deliver(study_folder, manifest, texts=texts, tables={LEDGER: gains, ROWS: rows})
-    return _told(made, file, unnamed=len(chosen.removed) - manifest["counts"][REMOVES])
+        marks, known = people["mark"].to_dict(), {at for delivery in past for at in delivery.reached}
+        moved = sum((customer, marks.get(customer)) not in known for customer in chosen.removed)
+    return _told(made, file, moved=moved)
 
 
 def _refuse_what_cannot_be(file: StudyFile, cycle: Cycle, channel: str, form: str, today: date) -> None:
@@ -165,7 +164,7 @@ def _unchanged(last: Delivered, chosen: Chosen, form: str, today: date) -> bool:
     return nothing and last.delivered_on == today and last.manifest["format"] == form
 
 
-def _told(made: Delivered, file: StudyFile, *, unnamed: int) -> str:
+def _told(made: Delivered, file: StudyFile, *, moved: int) -> str:
     m = made.manifest
     explained = {
         LIST: "may be contacted",
@@ -176,8 +175,9 @@ def _told(made: Delivered, file: StudyFile, *, unnamed: int) -> str:
     lines = [f"Delivered {m['cycle']} by {m['channel']} as {m['format']} on {m['delivered_on']}: {made.folder}"]
     lines += [f"  {name:<12}{m['counts'][name]:>9,}  {what}" for name, what in explained.items()]
     lines += [f"  {'held back':<12}{n:>9,}  {reason}" for reason, n in m["held_back"].items()]
-    if unnamed:
-        lines.append(f"{unnamed:,} to be taken off have no address any more: replace the sender's list by {LIST}.")
+    if moved:
+        what = "to be taken off are no longer at the address the sender was given"
+        lines.append(f"{moved:,} {what}: replace the sender's list by {LIST}.")
     extracted = file.study.data.extracted_on
     if extracted and str(extracted) < m["delivered_on"]:
         lines.append(f"The data cover the days to {extracted}: objections after that day are not known here.")

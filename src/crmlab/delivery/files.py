@@ -14,7 +14,7 @@ from crmlab.trials.assignment import CONTROL
 def files_of(
     chosen: Chosen, people: pd.DataFrame, *, form: str, channel: str, campaign: str
 ) -> tuple[dict[str, str], pd.DataFrame]:
-    """The sender's files, and who stands on which row: file, row (0 below the header), customer_id (pseudonym).
+    """The sender's files, and who stands on which row: file, row (0 below the header), customer_id, address (a mark).
 
     Whoever is to be removed and has no address in the raw data any more stands in no file.
 
@@ -25,15 +25,16 @@ def files_of(
     """
     named = people[people["usable"]].assign(campaign=campaign)
     texts, places, faults = {}, [], []
+    marks = named["mark"].to_dict()
     for name, group in {LIST: chosen.listed, ADDS: chosen.added, REMOVES: chosen.removed}.items():
         there = [customer for customer in group if customer in named.index]
         texts[name] = written(form_named(form), named.loc[there].to_dict("records"), channel)
         faults += [Fault(name, wrong) for wrong in problems(form_named(form), texts[name])]
-        places += [(name, row, customer) for row, customer in enumerate(there)]
+        places += [(name, row, customer, marks[customer]) for row, customer in enumerate(there)]
     if faults:
         raise Refused(f"export as {form}", faults[:20])
-    rows = pd.DataFrame(places, columns=["file", "row", "customer_id"])
-    return texts, rows.astype({"file": "str", "row": "int64", "customer_id": "str"})
+    rows = pd.DataFrame(places, columns=["file", "row", "customer_id", "address"])
+    return texts, rows.astype({"file": "str", "row": "int64", "customer_id": "str", "address": "str"})
 
 
 def ledger_of(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from crmlab.contract import Fault, Refused
 from crmlab.contract.cells import defused
-from crmlab.delivery.addresses import digest, matched_email, normal_email, normal_phone
+from crmlab.data.addresses import digest, matched_email, normal_email, normal_phone
 
 PHONES = ("sms", "phone", "whatsapp")
 """Channels that reach a customer by phone number."""

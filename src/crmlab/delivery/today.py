@@ -1,6 +1,6 @@
 """What is known on the day of a delivery: how customers are reached, who permits it, who may not be contacted."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
 import ibis
@@ -9,16 +9,19 @@ import pyarrow as pa
 
 from crmlab.activation.eligibility import EligibilityParams, contacts_since
 from crmlab.activation.permission import consented, suppressed, suppressed_digests
+from crmlab.data.addresses import digests, matched_email, normal_email, normal_phone
 from crmlab.data.consents import GRANTED, OTHERS, channel_named
 from crmlab.data.identity import FIELDS
 from crmlab.data.raw import hold
-from crmlab.delivery.addresses import digests, normal_email, normal_phone
-from crmlab.delivery.choose import Day
+from crmlab.delivery.choose import Day, Earlier
 from crmlab.delivery.formats import PHONES, usable
+from crmlab.stage.ledger import LIST, Delivered
+from crmlab.stage.people import address_mark
+from crmlab.trials.assignment import CONTROL
 
 
-def people_of(identity: pd.DataFrame, called: pd.Series, *, channel: str, form: str) -> pd.DataFrame:
-    """Everybody the raw data know, by pseudonym: identity in normal form, and what `choose` needs of it.
+def people_of(identity: pd.DataFrame, called: pd.Series, *, channel: str, form: str, key: bytes) -> pd.DataFrame:
+    """Everybody the raw data know, by pseudonym: identity in normal form, what `choose` needs, the address's mark.
 
     Parameters
     ----------
@@ -26,12 +29,16 @@ def people_of(identity: pd.DataFrame, called: pd.Series, *, channel: str, form: 
         What `data.identity.read_identity` read, sorted by customer_id.
     called
         The pseudonym of each customer_id.
+    key
+        The study's.
     """
     found = identity.reindex(columns=["customer_id", *FIELDS], fill_value="")
     found = found.assign(given=found["email"], order=range(len(found)))
     found["email"], found["phone"] = found["email"].map(normal_email), found["phone"].map(normal_phone)
-    either = found["email"].where(found["email"] != "", found["phone"])
-    found["place"] = found["email"] if channel == "email" else found["phone"] if channel in PHONES else either
+    email = found["email"].map(matched_email)
+    either = email.where(email != "", found["phone"])
+    found["place"] = email if channel == "email" else found["phone"] if channel in PHONES else either
+    found["mark"] = found["place"].map(lambda place: address_mark(key, place) if place else "")
     found["usable"] = usable(form, channel, found)
     found.index = pd.Index(found["customer_id"].map(called), dtype="str", name="pseudonym")
     return found
@@ -76,6 +83,16 @@ def day_of(
     )
 
 
+def earlier_of(past: Sequence[Delivered], same: Sequence[Delivered], people: pd.DataFrame) -> Earlier:
+    """What earlier deliveries did: `past` are those of the campaign, `same` those of them by the channel asked for."""
+    reached = {mark for delivery in past for _, mark in delivery.reached}
+    return Earlier(
+        ledger={customer for delivery in past for customer in delivery.ledger["customer_id"]},
+        listed=same[-1].people(LIST) if same else (),
+        reached=set(people.loc[people["mark"].isin(reached), "place"]) - {""},
+    )
+
+
 def _refusing(consents: ibis.Table, channel: str) -> set[str]:
     """Who ever refused the channel, or one that cannot be read."""
     rows = consents.filter(consents.state != GRANTED).select("customer_id", "channel").distinct().to_pandas()
@@ -95,7 +112,7 @@ def _on_their_days(contacts: ibis.Table, sent: pd.DataFrame, con: ibis.BaseBacke
     """The contacts, those of deliveries on the day of the delivery instead of the first day of the window."""
     if sent.empty:
         return contacts
-    rows = sent[["customer_id", "campaign_id", "delivered_on"]]
+    rows = sent.loc[sent["arm"] != CONTROL, ["customer_id", "campaign_id", "delivered_on"]]
     days = hold(con, "days_of_delivery", pa.Table.from_pandas(rows, preserve_index=False))
     joined = contacts.left_join(days, ["customer_id", "campaign_id"])
     return joined.mutate(sent_at=joined.delivered_on.cast("date").coalesce(joined.sent_at)).select(*contacts.columns)

@@ -9,7 +9,7 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from crmlab.contract import Fault, Refused, mark
+from crmlab.contract import Fault, Refused
 from crmlab.data.intake import KEPT
 from crmlab.data.raw import hold
 from crmlab.data.schema import SCHEMA
@@ -17,9 +17,6 @@ from crmlab.stage.content import read_sealed, write_sealed
 from crmlab.stage.folder import Published
 from crmlab.stage.inputs import Store
 from crmlab.stage.keys import fingerprint
-
-ERASED = mark("erased on request")
-"""Why rows that the raw data still hold were set aside: a decision, not bad."""
 
 WHY = "whom not to contact again"
 
@@ -45,11 +42,18 @@ def erased(study_folder: Path, key: bytes | None = None) -> set[str]:
     return known
 
 
-def erase(study_folder: Path, pseudonym: str, key: bytes, today: date) -> None:
-    """Put a person among those erased."""
+def erased_addresses(study_folder: Path) -> set[str]:
+    """The marks of the addresses of those erased (`crmlab.stage.people.address_mark`)."""
+    return set(read_sealed(study_folder / "erased.json", why=WHY).get("addresses", ()))
+
+
+def erase(study_folder: Path, pseudonym: str, key: bytes, today: date, addresses: Iterable[str] = ()) -> None:
+    """Put a person, and the marks of their addresses, among those erased."""
     path = study_folder / "erased.json"
-    said = read_sealed(path, why=WHY).get("people", {})
-    write_sealed(path, {"key": fingerprint(key), "people": {pseudonym: str(today)} | said})
+    said = read_sealed(path, why=WHY)
+    people = {pseudonym: str(today)} | said.get("people", {})
+    marks = sorted({*said.get("addresses", ()), *addresses})
+    write_sealed(path, {"key": fingerprint(key), "people": people, "addresses": marks})
 
 
 def without(
@@ -75,10 +79,10 @@ def without(
 
 
 def accounted(reading: pd.DataFrame, lost: pd.DataFrame) -> pd.DataFrame:
-    """The account of a reading, the rows of those erased counted apart from those kept."""
+    """The account of a reading as if those erased had never been in it: a count of them would tell of one person."""
     if lost.empty:
         return reading
-    parts = [reading, lost.assign(reason=KEPT, rows=-lost["rows"]), lost.assign(reason=ERASED)]
+    parts = [reading, lost.assign(reason=KEPT, rows=-lost["rows"])]
     whole = pd.concat(parts, ignore_index=True).astype({"rows": "int64"})
     counted = whole.groupby(["table", "date", "reason"], dropna=False, sort=False, as_index=False)["rows"].sum()
     return counted[counted["rows"] != 0][reading.columns].reset_index(drop=True)

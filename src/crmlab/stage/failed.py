@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 from crmlab.stage.folder import folder_of, lives
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 def place_of_failure(study_folder: Path, cycle: str, stage: str) -> Path:
@@ -35,7 +36,7 @@ def keep_failure(
     state: str,
     message: str,
     code: int,
-    notebook: nbformat.NotebookNode | None,
+    notebook: "NotebookNode | None",
 ) -> str:
     """Keep why a stage failed, and its notebook as far as it came; returns the message with the notebook's place."""
     folder = place_of_failure(study_folder, cycle, stage)
@@ -44,6 +45,8 @@ def keep_failure(
     try:
         staged.mkdir(parents=True)
         if notebook is not None:
+            import nbformat  # takes seconds, and not every command meets a notebook
+
             nbformat.write(notebook, staged / "notebook.ipynb")
             message = f"{message} (the executed notebook: {os.path.relpath(folder / 'notebook.ipynb')})"
         why = {"state": state, "message": message, "exit_code": code}

@@ -7,8 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 PACKAGE = Path(__file__).parents[1]
 VERSIONS = ("crmlab", "duckdb", "ibis-framework", "numpy", "pandas", "pymc", "scikit-learn", "scipy", "statsmodels")
 
@@ -21,6 +19,8 @@ def digest(value: Any) -> str:
 
 def notebook_digest(path: Path) -> str:
     """SHA-256 of a notebook's cells, their kinds and tags: outputs and editor metadata do not count."""
+    import nbformat  # takes seconds, and not every command reads a notebook
+
     cells = nbformat.read(path, as_version=4).cells
     return digest([[c.cell_type, c.source, sorted(c.metadata.get("tags", []))] for c in cells])
 

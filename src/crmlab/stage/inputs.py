@@ -43,13 +43,14 @@ def connect() -> ibis.BaseBackend:
 
 
 def _spill() -> Path:
-    """The folder for what does not fit into memory, which DuckDB makes; what killed processes left is removed."""
+    """The folder for what does not fit into memory, for nobody else to read; what killed processes left is removed."""
     folder = Path(tempfile.gettempdir())
     for left in folder.glob("crmlab-*.spill"):
         process = left.name.removeprefix("crmlab-").removesuffix(".spill")
         if process.isdigit() and not _runs(int(process)):
             shutil.rmtree(left, ignore_errors=True)
     own = folder / f"crmlab-{os.getpid()}.spill"
+    own.mkdir(mode=0o700, exist_ok=True)
     atexit.unregister(_remove_empty)
     atexit.register(_remove_empty, own)
     return own

@@ -65,13 +65,23 @@ class Delivered:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """Who stands on which row: file, row (0 is the first below the header), customer_id (pseudonym)."""
-        return pd.read_parquet(self._checked(ROWS)).astype({"file": "str", "row": "int64", "customer_id": "str"})
+        """Who stands on which row: file, row (0 is the first below the header), customer_id (pseudonym), address.
+
+        The address is a mark (`crmlab.stage.people.address_mark`): it is known again, whoever has it then.
+        """
+        kinds = {"file": "str", "row": "int64", "customer_id": "str", "address": "str"}
+        return pd.read_parquet(self._checked(ROWS)).astype(kinds)
 
     def people(self, file: str) -> set[str]:
         """The pseudonyms of those in one of its files, also where that file was deleted since."""
         rows = self.rows
         return set(rows.loc[rows["file"] == file, "customer_id"])
+
+    @property
+    def reached(self) -> set[tuple[str, str]]:
+        """Who was named to the sender, and the mark of the address at which they were."""
+        rows = self.rows
+        return set(zip(rows["customer_id"], rows["address"], strict=True))
 
     def altered(self) -> list[Fault]:
         """A fault for each file that is not what was delivered; that a file for the sender is gone is none."""
@@ -185,6 +195,12 @@ def deliver(
     numbers = [int(number) for number in _folders(study_folder)]
     final = study_folder / "deliveries" / f"{max(numbers, default=0) + 1:03d}"
     return _publish(final, manifest, texts, tables)
+
+
+def addresses_of(study_folder: Path, pseudonym: str) -> set[str]:
+    """The marks of the addresses at which a person was delivered."""
+    rows = [delivery.rows for delivery in deliveries(study_folder)]
+    return {mark for table in rows for mark in table.loc[table["customer_id"] == pseudonym, "address"] if mark}
 
 
 def forget_in_deliveries(study_folder: Path, pseudonym: str) -> int:

@@ -37,7 +37,10 @@ def take_in(file: StudyFile) -> Intake:
     key = key_of(file)
     gone = erased(study_folder, key)
     con = connect()
-    read = data_intake.read(study.data, folder=file.folder, con=con, name=shown(file.path), time_zone=study.time_zone)
+    try:
+        read = data_intake.read(study.data, folder=file.folder, con=con, time_zone=study.time_zone)
+    except Refused as refusal:
+        raise Refused(shown(file.path), file.located(refusal.faults)) from None
     if "transactions" not in read.tables:
         raise Refused(shown(file.path), [Fault("data.files", "'transactions' is missing; every study needs it")])
     shape, before = schema_of(read.tables), _shape_before(study_folder)
