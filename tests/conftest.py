@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # nothing is timed in tests
+settings.load_profile("untimed")
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 

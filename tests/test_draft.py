@@ -161,3 +161,26 @@ def test_a_folder_without_readable_files_is_refused(tmp_path, texts):
     assert not (tmp_path / "params").exists()
     with pytest.raises(Refused, match="no such folder"):
         draft_study("shop", tmp_path / "nowhere", into=tmp_path / "params")
+
+
+@pytest.mark.parametrize("file", ["soppressioni.csv", "suppression.csv", "elenco.csv"])
+def test_a_list_of_those_not_to_be_contacted_is_taken_for_nothing_else(tmp_path, file):
+    rows = "".join(f";{i:064x};reclamo;{13 + i}/03/2025\n" for i in range(4)) + "C001;;reclamo;20/03/2025\n"
+    told, params, _ = draft(tmp_path, ITALIAN | {file: "codice_cliente;email_sha256;motivo;data\n" + rows})
+    assert f"{file}: taken for suppression" in told
+    columns = params["data"]["files"]["suppression"]["columns"]
+    assert columns["customer_id"] == "codice_cliente"
+    assert columns["email_sha256"] == "email_sha256"
+
+
+def test_a_file_that_only_names_customers_is_not_taken_for_suppression(tmp_path):
+    told, _, _ = draft(tmp_path, ITALIAN | {"altro.csv": "codice_cliente\nC001\nC001\n"})
+    assert "suppression" not in told
+
+
+@pytest.mark.parametrize("name", ["clienti.csv", "consensi.csv", "x.csv"])
+def test_a_file_of_consents_one_a_column_is_taken_for_customers(tmp_path, name):
+    rows = "".join(f"c{i},yes,2025-01-01\n" for i in range(20))
+    told, params, _ = draft(tmp_path, {name: "customer_id,consent_email,consent_date\n" + rows})
+    assert f"{name}: taken for customers" in told
+    assert params["data"]["files"]["customers"]["columns"] == {"customer_id": "customer_id"}

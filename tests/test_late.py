@@ -90,3 +90,21 @@ def test_an_undelivered_list_can_be_revised(tmp_path):
         path.write_text(path.read_text().replace("budget: 30", "budget: 20"))
         assert run(path, today=AFTER_LIST, revise=True, cycle="one")[1].state == "published"
     assert (tmp_path / "reports/tiny/one/2_activation.r2/manifest.json").is_file()
+
+
+def test_files_of_answers_declared_only_once_there_are_any_stop_nothing(study):
+    study.write_text(study.read_text().replace("budget: 30", "budget: 31"))
+    raw = study.parents[1] / "raw/outcomes.csv"
+    raw.write_text("customer_id,campaign_id,date,response\nc0001,another,2023-01-02,1\n")
+    study.write_text(study.read_text().replace("  files:\n", "  files:\n    outcomes: {path: ../raw/outcomes.csv}\n"))
+    before = bytes_of(reports(study) / "tiny/one")
+    done = run(study, cycle="one", through="activation")
+    assert [(d.state, d.exit_code) for d in done] == [("kept", 0), ("kept", 0)], [d.message for d in done]
+    assert "budget" in done[1].message
+    assert bytes_of(reports(study) / "tiny/one") == before
+
+
+def test_what_the_re_analysis_was_promised_to_be_is_not_changed_after_the_list(study):
+    study.write_text(study.read_text() + "design: observational\n")
+    done = run(study, cycle="one")
+    assert (done[-1].state, done[-1].exit_code) == ("differs", 2)

@@ -82,7 +82,8 @@ def test_the_command_executes_a_stage_in_a_kernel_under_other_settings(turned):
 
 
 @pytest.mark.parametrize(
-    "what", ["1_analysis/tables/traits.parquet", "1_analysis/manifest.json", "2_activation/protocol.yaml", "input"]
+    "what",
+    ["1_analysis/tables/traits.parquet", "1_analysis/manifest.json", "2_activation/protocol.yaml", "input", "people"],
 )
 def test_a_flipped_bit_is_named_before_anything_is_executed(study, what):
     cycle = study.parents[1] / "reports/world/first"
@@ -90,6 +91,8 @@ def test_a_flipped_bit_is_named_before_anything_is_executed(study, what):
     if what == "input":
         digest = Published(cycle / "1_analysis").manifest["identity"]["inputs"]["transactions"][0]
         path = cycle.parent / "inputs" / f"{digest}.parquet"
+    if what == "people":
+        (path,) = (cycle.parent / "people").iterdir()
     flip(path)
     with pytest.raises(Refused, match=re.escape(str(path))) as refused:
         verify(study)

@@ -292,6 +292,6 @@ def _told(name: str, target: Path, looked: list[Looked], text: str) -> str:
         what = f"taken for {file.proposal.table}" if file.proposal.table else "not used (the reason is in the file)"
         lines.append(f"  {_shown(file.name)}: {what}")
     questions = text.count('"CHOOSE: ')
-    how = f"answer its {questions} questions (CHOOSE)" if questions else "read it line by line"
+    how = f"answer its {questions} question{'s' * (questions > 1)} (CHOOSE)" if questions else "read it line by line"
     lines.append(f"Next: {how}, then: crmlab check {target}")
     return "\n".join(lines)

@@ -159,7 +159,7 @@ def _fit(value: Any, path: str, lines: dict[str, str], faults: list[Fault]) -> A
         what = f"holds a sign that does not show ({odd}); delete it"
     else:
         return value
-    faults.append(Fault(_place(path, lines), what))
+    faults.append(Fault(placed(path, lines), what))
     return ""
 
 
@@ -197,7 +197,7 @@ def _line(where: str) -> str:
     return at.group() if at else ""
 
 
-def _place(path: str, lines: dict[str, str]) -> str:
+def placed(path: str, lines: dict[str, str]) -> str:
     """The name and its line, or that of the nearest name above it."""
     at = path
     while at and at not in lines:
@@ -210,14 +210,14 @@ def _faults(error: Any, model: type[Params], lines: dict[str, str]) -> list[Faul
     # A kind of calendar shows up in the location; it is no parameter's name.
     parts = [str(p) for p in error["loc"] if p not in ("listed", "by rule", "[key]")]
     path, kind = ".".join(parts), error["type"]
-    place = _place(path, lines)
+    place = placed(path, lines)
     if kind == "extra_forbidden":
         return [Fault(place, f"no such parameter{_likely(parts, model)}")]
     if kind == "missing":
         return [Fault(place, "missing; add it")]
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = re.sub("^(Value error, |Input should be |String should have )", "", error["msg"])
     if kind == "value_error":
-        return [Fault(_place(at, lines), what) for at, what in _parted(message, path)]
+        return [Fault(placed(at, lines), what) for at, what in _parted(message, path)]
     expected = next((words for start, words in _EXPECTED if kind.startswith(start)), message)
     if kind == "string_pattern_mismatch":
         pattern = error.get("ctx", {}).get("pattern", "")

@@ -1,8 +1,10 @@
 """A study: one params file, checked whole, and its calendar of cycles."""
 
 import difflib
+import re
 import zoneinfo
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice, takewhile
 from pathlib import Path
@@ -21,12 +23,10 @@ from crmlab.base.traits import TraitsParams
 from crmlab.calendar import MOST_CYCLES, RESERVED, Calendar, Cycle, CycleRule, calendar_faults
 from crmlab.clv.chosen import clv_faults
 from crmlab.clv.params import CLVParams
-from crmlab.contract import Params, Refused
+from crmlab.contract import Fault, Params, Refused
 from crmlab.data.params import DataParams
-from crmlab.params_file import read_params, validated
-from crmlab.reanalysis.effects import EffectParams
-from crmlab.reanalysis.homogeneity import HomogeneityParams
-from crmlab.reanalysis.refinement import RefinementParams
+from crmlab.params_file import placed, read_params, validated
+from crmlab.reanalysis.params import EffectParams, HomogeneityParams, RefinementParams
 from crmlab.segments.start import SegmentsParams
 from crmlab.trials.protocol import ProtocolParams
 
@@ -148,11 +148,16 @@ class Study(Params):
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study and the files it came from; `folder` is where its data paths start."""
+    """A study and the files it came from; `folder` is where its data paths start, `lines` where each name stands."""
 
     study: Study
     path: Path
     folder: Path
+    lines: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def located(self, faults: list[Fault]) -> list[Fault]:
+        """Faults of data, with the line of the params file that speaks of these."""
+        return [Fault(placed(re.sub(r"^files\.", "data.files.", f.where), self.lines), f.what) for f in faults]
 
     @property
     def reports(self) -> Path:
@@ -172,4 +177,4 @@ def load_study(path: Path | str) -> StudyFile:
     path = Path(path)
     read = read_params(path)
     study = validated(Study, read, str(path))
-    return StudyFile(study, path.resolve(), read.folder)
+    return StudyFile(study, path.resolve(), read.folder, read.lines)

@@ -166,3 +166,14 @@ def test_a_real_browser_draws_the_page_in_its_own_style(html, tmp_path, width, h
         assert pixels.size == (width, height)
         assert pixels.getpixel((5, 5)) == (20, 59, 82), "the band is drawn: the policy lets the style through"
         assert pixels.getpixel((width - 3, height - 3)) == (255, 255, 255)
+
+
+def test_cells_in_a_row_that_show_nothing_are_folded_together():
+    cells = [new_code_cell("import a"), new_code_cell("import b"), new_code_cell("c", outputs=[shown("text")])]
+    soup = BeautifulSoup(page(new_notebook(cells=cells), title="A", header={}, lang="en"), "html.parser")
+    folded = [d.pre.get_text() for d in soup.find_all("details") if d.pre]
+    assert folded == ["import a\nimport b", "c"]
+
+
+def shown(text):
+    return new_output("display_data", data={"text/plain": text})

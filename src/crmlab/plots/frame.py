@@ -72,7 +72,7 @@ def finish(ax: Axes, *, alt: Sentence, x: str = "", y: str = "", percent: str = 
         Which axes (``"x"``, ``"y"``, ``"xy"``) show percentages or thousands marks.
     """
     ax.set_xlabel(say(x) if x else "")
-    ax.set_ylabel(say(y) if y else "")
+    ax.set_ylabel(textwrap.fill(say(y), 42) if y else "")
     for name in "xy":
         axis = getattr(ax, f"{name}axis")
         if name in percent:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from html import escape
 from typing import Any
@@ -112,10 +112,18 @@ def _blocks(cells: list[tuple[NotebookNode, str]]) -> tuple[list[Block], list[He
                 html = output_html(output, left)
                 left -= len(html)
                 outputs.append(html)
-            blocks.append(Block(outputs=[o for o in outputs if o], code=_coloured(source), log=log_text(cell.outputs)))
+            block = Block(outputs=[o for o in outputs if o], code=_coloured(source), log=log_text(cell.outputs))
+            silent = bool(blocks) and _says_nothing(block) and _says_nothing(blocks[-1])
+            earlier = blocks.pop().code if silent else ""
+            blocks.append(replace(block, code=f"{earlier}\n{block.code}") if silent else block)
         else:
             blocks.append(Block(prose=f"<pre>{escape(source)}</pre>"))
     return blocks, headings
+
+
+def _says_nothing(block: Block) -> bool:
+    """Whether there is only code to fold away: such cells in a row are folded together."""
+    return bool(block.code) and not (block.outputs or block.log)
 
 
 def _coloured(source: str) -> str:

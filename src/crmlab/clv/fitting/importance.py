@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp, ndtri
 
 from crmlab.clv.fitting.psis import smooth
@@ -206,6 +205,8 @@ def laplace(target: Target, start: np.ndarray, scale: np.ndarray) -> tuple[np.nd
     tuple
         mode (k,), covariance (k, k), positive definite.
     """
+    from scipy.optimize import minimize  # a quarter of a second that no command should pay which fits no model
+
     at_start = target(start)
 
     def objective(z: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr
 
 from crmlab.clv.fitting.fit import Fit, fit
 from crmlab.clv.fitting.tables import INTERVAL
@@ -46,7 +46,7 @@ class Dependence:
     @property
     def p_value(self) -> float:
         """Two-sided, of the difference."""
-        return float(2 * norm.sf(abs(self.correlation - self.expected) / self.error))
+        return float(2 * ndtr(-abs(self.correlation - self.expected) / self.error))
 
     @property
     def fails(self) -> bool:
@@ -93,6 +93,8 @@ def remedy(found: Dependence, plain: Fit, freed: Fit) -> Fit:
 
 def dependence(history: pd.DataFrame, fitted: Fit, *, rng: np.random.Generator) -> Dependence:
     """Spearman's correlation of x and z_bar, against customers simulated from a fit of Gamma-Gamma."""
+    from scipy.stats import rankdata  # half a second that no command should pay which fits no model
+
     used = fitted.fitted.rows(history)
     n = len(used)
     if n < FEWEST_COMPARED or used["x"].nunique() < 2 or used["z_bar"].nunique() < 2:
@@ -103,8 +105,8 @@ def dependence(history: pd.DataFrame, fitted: Fit, *, rng: np.random.Generator) 
     simulated = np.empty(replicates)
     for i, draw in enumerate(rng.integers(next(iter(draws.values())).size, size=replicates)):
         drawn = fitted.fitted.simulate({k: v[draw] for k, v in draws.items()}, used, rng)
-        simulated[i] = _correlation(ranks, drawn["z_bar"])
-    observed, expected = _correlation(ranks, used["z_bar"]), float(simulated.mean())
+        simulated[i] = np.corrcoef(ranks, rankdata(drawn["z_bar"]))[0, 1]
+    observed, expected = float(np.corrcoef(ranks, rankdata(used["z_bar"]))[0, 1]), float(simulated.mean())
     return Dependence(observed, expected, float(np.sqrt((1 + 1 / replicates) / (n - 1))))
 
 
@@ -118,10 +120,6 @@ def slope(fitted: Fit) -> Sentence:
         {"ratio": float((2**delta).mean()), "delta": float(delta.mean()), "low": float(low), "high": float(high)},
         tone="warn",
     )
-
-
-def _correlation(ranks: np.ndarray, values: pd.Series) -> float:
-    return float(np.corrcoef(ranks, rankdata(values))[0, 1])
 
 
 def _values(found: Dependence) -> dict[str, float]:
