@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import nbformat
@@ -129,6 +130,10 @@ def in_kernel(
         """A kernel that talks over files of this user's, not over open ports."""
 
         transport = "ipc"
+
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+            # What its libraries say of themselves while its process ends is nothing to tell a user.
+            await super()._async_launch_kernel(kernel_cmd, **{**kw, "stderr": DEVNULL})
 
     headings = _headings(nbformat.read(path, as_version=4))
 
