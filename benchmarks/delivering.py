@@ -13,8 +13,7 @@ from crmlab.activation.eligibility import EligibilityParams
 from crmlab.data.raw import hold
 from crmlab.delivery.choose import choose
 from crmlab.delivery.files import files_of, ledger_of
-from crmlab.delivery.today import day_of, earlier_of, people_of
-from crmlab.stage.erased import erased, erased_addresses
+from crmlab.delivery.today import day_of, earlier_of, erased_of, people_of
 from crmlab.stage.inputs import connect
 from crmlab.stage.ledger import LEDGER, ROWS, deliver, deliveries, ledger, with_ledger
 
@@ -41,12 +40,11 @@ def delivered(
     identity["email"], identity["phone"] = (identity["customer_id"].map(c) for c in (books.emails, books.phones))
     people = people_of(identity, pd.Series({n: called(n) for n in books.emails}), channel=channel, form=form, key=KEY)
     sent, past = ledger(folder), [d for d in deliveries(folder) if d.manifest["campaign_id"] == campaign]
-    gone = erased(folder, KEY) | set(people.index[people["mark"].isin(erased_addresses(folder))])
     day = day_of(
         _tables(books, sent),
         people,
         sent=sent,
-        erased=gone,
+        gone=erased_of(folder, people, KEY),
         channel=channel,
         campaign=campaign,
         params=RULES,

@@ -30,7 +30,7 @@ from crmlab.stage.ledger import ADDS, SENT, addresses_of, altered_deliveries, de
 from crmlab.stage.people import address_mark
 from crmlab.trials.assignment import assign_arms
 
-START = date(2024, 1, 1)
+START, LENGTH = date(2024, 1, 1), 60
 WAYS = [(channel, form) for form, headers in bookkeeping.HEADERS.items() for channel in headers]
 
 
@@ -266,13 +266,13 @@ class Histories(RuleBasedStateMachine):
         return None if off is None else self.books.today + timedelta(days=off)
 
 
-def histories(steps: int, *, first_seed: int = 1, length: int = 60) -> Counts:
-    """Run histories of `length` steps each until there were so many steps, or one went wrong, which is then told."""
+def histories(steps: int, *, first_seed: int = 1) -> Counts:
+    """Run histories of `LENGTH` steps each until there were so many steps, or one went wrong, which is then told."""
     COUNTS.__init__()
     number = first_seed
     while steps > COUNTS.steps:
         chosen = settings(
-            max_examples=max(1, min(20, (steps - COUNTS.steps) // length)), stateful_step_count=length, deadline=None,
+            max_examples=max(1, min(20, (steps - COUNTS.steps) // LENGTH)), stateful_step_count=LENGTH, deadline=None,
             database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         try:

@@ -52,7 +52,7 @@ def measured(command: list[str]) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1e6
+    return time.perf_counter() - began, usage.ru_maxrss * 1024 / 1e9
 
 
 def compared(folder: Path, times: int) -> tuple[float, float]:

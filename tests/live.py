@@ -34,7 +34,7 @@ def objected(customers: list[str]) -> dict[str, list[str]]:
     return {"withdrawn": customers[3::50], "unknown": customers[7::50], "id": customers[11::50]}
 
 
-def live_study(folder: Path, *, study: str = "shop", **changes: object) -> Path:
+def live_study(folder: Path) -> Path:
     """Write the raw files and the params file of a live study with two cycles, and return the path of the latter.
 
     Ids are ``c00001`` and so on; everybody has an e-mail address, a name and a phone number. The files are
@@ -62,7 +62,7 @@ def live_study(folder: Path, *, study: str = "shop", **changes: object) -> Path:
         [[c, "", "complaint", "2023-04-01"] for c in barred["id"]],
     )
     params = {
-        "study": study,
+        "study": "shop",
         "title": "A small live study",
         "mode": "live",
         "seed": 11,
@@ -79,9 +79,8 @@ def live_study(folder: Path, *, study: str = "shop", **changes: object) -> Path:
         "clv": {"horizon_weeks": 26, "margin_share": 0.3, **QUICK_CLV},
         "activation": {"budget": 60, "cost_per_contact": 0.25},
         "beliefs": {"prior_response": {"mean": 0.2, "strength": 20}},
-        **changes,
     }
-    path = folder / "params" / f"{study}.yaml"
+    path = folder / "params" / "shop.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     return path

@@ -52,6 +52,22 @@ def test_a_known_source_is_told_without_files(tmp_path):
     assert not (tmp_path / "reports").exists()
 
 
+def test_consents_that_stand_in_customers_are_told_under_their_file(tmp_path):
+    people = "customer_id,consent_email\n" + "".join(f"c{i:02},yes\n" for i in range(20))
+    files = {"orders.csv": lines(), "people.csv": people}
+    also = {"data": {"files": {"customers": {"path": "../people.csv"}}}}
+    assert "consents (../people.csv)" in str(check_study(study(Case(files=files, params=also), tmp_path)))
+
+
+def test_a_table_without_a_row_is_told_as_any_other(tmp_path):
+    files = {"orders.csv": lines(), "answers.csv": "customer_id,campaign_id,date,response\n"}
+    also = {"data": {"files": {"outcomes": {"path": "../answers.csv"}}}}
+    checked = check_study(study(Case(files=files, params=also), tmp_path))
+    assert checked.exit_code == 0, checked.refusal
+    told = checked.tables["outcomes"]
+    assert (told["rows_in"], told["bad_lines"], told["customers"], told["min_date"]) == (0, [], 0, None)
+
+
 def test_a_stage_waits_for_data_that_do_not_reach_it(tmp_path):
     late = {"cycles": [{"cycle": "a", "as_of": "2026-03-31"}]}
     checked = check_study(study(Case(params=late), Path(tmp_path)))

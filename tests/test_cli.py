@@ -67,12 +67,6 @@ def test_bad_input_gives_one_message_that_names_it_and_exit_code_2(tmp_path, cas
     assert case == "an unknown trait" or not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize("case", ["a misspelt parameter", "a missing params file"])
-def test_a_params_file_that_is_refused_leaves_nothing_behind(tmp_path, case):
-    crmlab("run", CASES[case][0](tmp_path), cwd=tmp_path)
-    assert not (tmp_path / "reports").exists()
-
-
 def test_a_run_before_anything_is_due_says_when_and_exits_0(tmp_path):
     done = crmlab("run", params_file(tmp_path), "--today", "2023-08-01", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """A params file proposed for files nobody has described: what is found is said, what is in doubt is asked."""
 
+import gzip
 import random
 from pathlib import Path
 
@@ -184,3 +185,42 @@ def test_a_file_of_consents_one_a_column_is_taken_for_customers(tmp_path, name):
     told, params, _ = draft(tmp_path, {name: "customer_id,consent_email,consent_date\n" + rows})
     assert f"{name}: taken for customers" in told
     assert params["data"]["files"]["customers"]["columns"] == {"customer_id": "customer_id"}
+
+
+@pytest.mark.parametrize(
+    ("header", "mapped"),
+    [
+        ("nome,cognome", {"first_name": "nome", "last_name": "cognome"}),
+        ("cognome,nome", {"first_name": "nome", "last_name": "cognome"}),
+        ("first_name,last_name", {"first_name": "first_name", "last_name": "last_name"}),
+        ("FirstName,Surname", {"first_name": "FirstName", "last_name": "Surname"}),
+        ("Vorname,Nachname", {"first_name": "Vorname", "last_name": "Nachname"}),
+        ("prénom,nom", {"first_name": "prénom", "last_name": "nom"}),
+        ("nombre,apellidos", {"first_name": "nombre", "last_name": "apellidos"}),
+        ("nome,regione", {"name": "nome"}),
+        ("nome_cognome,x", {"name": "nome_cognome"}),
+    ],
+)
+def test_a_name_in_two_columns_is_proposed_as_two(tmp_path, header, mapped):
+    rows = "".join(f"c{i},Anna{i % 9},Rossi{i % 7}\n" for i in range(20))
+    _, params, _ = draft(tmp_path, {"clienti.csv": f"customer_id,{header}\n{rows}"})
+    columns = params["data"]["files"]["customers"]["columns"]
+    assert {c: raw for c, raw in columns.items() if "name" in c} == mapped
+
+
+@pytest.mark.parametrize(
+    ("file", "encoding", "declared"),
+    [
+        ("ordini.csv", "cp1252", "cp1252"),
+        ("ordini.TXT.GZ", "cp1252", "cp1252"),
+        ("ordini.csv", "utf-16", "utf-16"),
+        ("ordini.csv", "utf-32", "utf-32"),
+        ("ordini.csv", "utf-8-sig", "utf-8"),
+    ],
+)
+def test_an_encoding_that_is_not_utf_8_is_declared_so_that_the_file_can_be_read(tmp_path, file, encoding, declared):
+    text = "cliente;data;importo;città\n" + "".join(f"c{i % 9};2025-01-{1 + i % 28:02};{i};Forlì\n" for i in range(50))
+    content = text.encode(encoding)
+    draft(tmp_path, {file: gzip.compress(content) if file.endswith("GZ") else content})
+    assert load_study(tmp_path / "params/shop.yaml").study.data.files["transactions"].encoding == declared
+    assert check_study(tmp_path / "params/shop.yaml").tables["transactions"]["rows_kept"] == 50

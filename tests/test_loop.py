@@ -30,7 +30,7 @@ def states(done):
     return {(d.cycle, d.stage): d.state for d in done}
 
 
-def digests(reports, *, tables_only=True):
+def digests(reports):
     found = {}
     for path in sorted(reports.glob("*/*/*/manifest.json")):
         files = json.loads(path.read_text())["files"]

@@ -149,7 +149,7 @@ def test_what_is_no_params_file_at_all_is_refused(params, content):
     assert "shop.yaml" in refused(written(params, content))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="ab:-[]{}#&*!|>'\"%@`\\,.?0 \n\t\u202e\u00e9", max_size=60) | st.binary(max_size=40))
 def test_no_text_makes_anything_but_a_study_or_a_refusal(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("any") / "shop.yaml"

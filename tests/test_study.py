@@ -5,8 +5,9 @@ from datetime import date
 import pytest
 import yaml
 
+from crmlab.calendar import CycleRule
 from crmlab.contract import Refused
-from crmlab.study import CycleRule, load_study
+from crmlab.study import load_study
 from tests.world import params_file
 
 

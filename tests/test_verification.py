@@ -58,8 +58,7 @@ def reseal(stage):
     """Make a manifest agree with files that somebody changed."""
     manifest = json.loads((stage / "manifest.json").read_text())
     (stage / "manifest.json").unlink()
-    for name in ("files", "digest"):
-        manifest.pop(name)
+    del manifest["digest"]
     publish(stage, stage, manifest)
 
 
@@ -104,6 +103,10 @@ def test_an_altered_parent_is_named(study):
     flip(cycle / "1_analysis/tables/membership.parquet")
     with pytest.raises(Refused, match=r"membership\.parquet"):
         verify(study, stage="reanalysis")
+    (cycle / "1_analysis/manifest.json").rename(cycle / "kept")
+    with pytest.raises(Refused, match=r"1_analysis/manifest\.json"):
+        verify(study, stage="reanalysis")
+    (cycle / "kept").rename(cycle / "1_analysis/manifest.json")
     shutil.copy(study.parents[1] / "params/world.yaml", cycle / "1_analysis/tables/membership.parquet")
     reseal(cycle / "1_analysis")
     with pytest.raises(Refused, match="is not the stage that was built on"):

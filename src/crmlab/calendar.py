@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, StringConstraints, Tag
 
 from crmlab.contract import Params
+from crmlab.data.convert import EARLIEST, LATEST
 
 RESERVED = {"inputs", "failed", "deliveries", "people", "quarantine"}
 """Folders of a study that are no cycle."""
@@ -15,7 +16,7 @@ RESERVED = {"inputs", "failed", "deliveries", "people", "quarantine"}
 MOST_CYCLES = 5_000
 """Cycles of a rule that are looked through for a name: a century of weeks."""
 
-FIRST_YEAR, LAST_YEAR = 1900, 2199
+OUTSIDE = f"lies outside {EARLIEST.year} to {LATEST.year}"
 LONGEST_DAYS = 3_660
 """An outcome window longer than ten years is a slip."""
 
@@ -96,7 +97,7 @@ def calendar_faults(cycles: tuple[Cycle, ...] | CycleRule) -> list[str]:
 
 def _rule_faults(rule: CycleRule) -> list[str]:
     faults = [
-        f"cycles.{name}: {day} lies outside {FIRST_YEAR} to {LAST_YEAR}"
+        f"cycles.{name}: {day} {OUTSIDE}"
         for name, day in (("first", rule.first), ("last", rule.last))
         if day is not None and not _sensible(day)
     ]
@@ -120,7 +121,7 @@ def _list_faults(cycles: tuple[Cycle, ...]) -> list[str]:
             faults.append(f"{place}: '{cycle.cycle}' {alike}; each cycle needs a name of its own")
         names.setdefault(plain, cycle.cycle)
         if not _sensible(cycle.as_of):
-            faults.append(f"cycles.{number}.as_of: {cycle.as_of} lies outside {FIRST_YEAR} to {LAST_YEAR}")
+            faults.append(f"cycles.{number}.as_of: {cycle.as_of} {OUTSIDE}")
     for number, (before, after) in enumerate(pairwise(cycles), start=1):
         if after.as_of == before.as_of:
             what = f"'{before.cycle}' and '{after.cycle}' have the same as_of, {after.as_of}; give each its own"
@@ -132,7 +133,7 @@ def _list_faults(cycles: tuple[Cycle, ...]) -> list[str]:
 
 
 def _sensible(day: date) -> bool:
-    return FIRST_YEAR <= day.year <= LAST_YEAR
+    return EARLIEST <= day <= LATEST
 
 
 def _next_start(start: date, day: int, every: str) -> date:

@@ -1,7 +1,6 @@
 """What a study reads, told without changing anything: `crmlab check`."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,11 +11,13 @@ from typing import Any
 import pandas as pd
 
 from crmlab.contract import CrmlabError, Fault, Refused, visible
-from crmlab.data.intake import KEPT, NO_AMOUNT, NO_DATE, Intake, read_all
+from crmlab.contract.result import FEWEST
+from crmlab.data.checking import KEPT, NO_AMOUNT, NO_DATE
+from crmlab.data.held import scratch
+from crmlab.data.intake import Intake, read_all
 from crmlab.data.params import DataParams
 from crmlab.data.reading import lines_of
-from crmlab.data.refusal import WAYS
-from crmlab.data.schema import SCHEMA
+from crmlab.data.refusal import HARMLESS, WAYS
 from crmlab.data.totals import Totals, campaigns, idle, people_of, permitting, totals
 from crmlab.stage.context import cut_of
 from crmlab.stage.folder import NAMES, published
@@ -29,9 +30,6 @@ MENDS = {
     NO_DATE: "mend them, or declare date_format",
     NO_AMOUNT: "mend them, or declare decimal and thousands",
 }
-HARMLESS = re.compile(r"[\d .,:/+\-€$£()'%]{1,30}|[A-Za-z]{1,4}")
-FEW = 5
-"""With fewer customers nothing can be told of them."""
 MEMORY = "500MB"
 """What the engine may hold; the rest it puts into the folder of temporary files."""
 
@@ -100,14 +98,14 @@ def check_study(path: Path) -> Checked:
         return Checked(Path(path).stem, refusal=refusal)
     con = connect()
     con.raw_sql(f"SET memory_limit = '{MEMORY}'")
-    spilled = Path(con.raw_sql("SELECT current_setting('temp_directory')").fetchall()[0][0])
+    spilled = Path(scratch(con))
     try:
         return _checked(file, str(path), con)
     except CrmlabError as refusal:
         return Checked(file.study.study, refusal=refusal)
     finally:
         con.disconnect()
-        with suppress(OSError):  # it was never there, or another reading of this process uses it
+        with suppress(OSError):  # another reading of this process uses it
             spilled.rmdir()
 
 
@@ -117,11 +115,7 @@ def _checked(file: StudyFile, shown: str, con: Any) -> Checked:
     others = {n: people_of(t, con) for n, t in intake.tables.items() if n not in intake.people}
     people = intake.people | {n: p for n, p in others.items() if p is not None}
     counted = {name: totals(people.get(name)) for name in intake.tables}
-    tables = {
-        name: _table(name, study.data, intake, counted.get(name, Totals()))
-        for name in SCHEMA
-        if name in set(intake.reading["table"])
-    }
+    tables = {name: _table(name, study.data, intake, counted[name]) for name in intake.tables}
     faults = [*faults, *_missing(study.data, intake, faults), *_unknown_campaigns(file, intake)]
     said = {"What was detected and assumed": [str(note) for note in intake.notes]}
     if "transactions" in intake.tables:
@@ -151,9 +145,9 @@ def _table(name: str, data: DataParams, intake: Intake, counted: Totals) -> dict
 
 
 def _source_of(name: str, data: DataParams) -> str:
-    if name not in data.files:
-        return f"source {data.source}" if data.source else ""
-    file = data.files[name]
+    if data.source:
+        return f"source {data.source}"
+    file = data.files.get(name) or data.files["customers"]  # which may hold consents
     return file.path or f"{file.database}: {file.table}"
 
 
@@ -172,11 +166,8 @@ def _aside(name: str, intake: Intake) -> list[str]:
 
 def _example(bad: pd.DataFrame, row: Any) -> str:
     """The first value found, where it is nothing but a number, a date or a word of a few letters."""
-    if "found" not in bad.columns:
-        return ""
     found = bad[(bad["reason"] == row.reason) & (bad["column"] == row.column)].sort_values("line")["found"]
-    harmless = (value for value in found if HARMLESS.fullmatch(value))
-    first = next(harmless, "")
+    first = next(filter(HARMLESS.fullmatch, found), "")
     return f", such as {first!r}" if first else ""
 
 
@@ -236,8 +227,9 @@ def _out_of_reach(file: StudyFile, intake: Intake, bought: Totals) -> Iterator[s
     if not bought.customers:
         yield "everything: no transaction could be used"
         return
-    if bought.customers < FEW:
-        yield f"customers: {bought.customers}. With fewer than {FEW} nothing is shown of them, and no model is fitted"
+    if bought.customers < FEWEST:
+        few = f"customers: {bought.customers}. With fewer than {FEWEST}"
+        yield f"{few} nothing is shown of them, and no model is fitted"
     if first == last:
         yield f"one day of data ({first}): no retention, no time between purchases, no lifetime value"
     elif not bought.returning:

@@ -20,12 +20,14 @@ from crmlab.segments.at_contact import at_contact
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import leaves, names
 from crmlab.segments.written import from_yaml
-from crmlab.stage.context import Context, cut_of, study_key
+from crmlab.stage.content import digest_of
+from crmlab.stage.context import Context, cut_of
 from crmlab.stage.erased import Seen
 from crmlab.stage.folder import Published
 from crmlab.stage.handover import as_yaml, frame_of, headline, write_table
 from crmlab.stage.heading import header, unplaced
-from crmlab.stage.inputs import Files, Store, connect, digest_of
+from crmlab.stage.inputs import Files, Store, connect
+from crmlab.stage.keys import study_key
 from crmlab.study import FIXED, StudyFile
 from crmlab.trials.protocol import Protocol, campaign_id
 from crmlab.trials.protocol import from_yaml as read_protocol

@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -16,18 +16,21 @@ import ibis
 
 from crmlab.contract import Fault, Refused
 from crmlab.data.convert import converted
-from crmlab.data.files import open_raw
+from crmlab.data.dialect import MARKS
+from crmlab.data.files import TEXT, open_raw
 from crmlab.data.likely import Values, values
 from crmlab.data.params import FileParams
 from crmlab.data.paths import study_folder
 from crmlab.data.proposal import Proposal, proposal_for, propose
 from crmlab.data.raw import LINE
 from crmlab.data.schema import SCHEMA
+from crmlab.params_file import NAME, QUESTION
 from crmlab.stage.inputs import connect
 
 LOOKED_AT = 5_000
 """Rows of a file that are looked at."""
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+ASSUMED = "cp1252"
+"""Encoding of text that is not UTF-8 and bears no mark."""
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
@@ -62,7 +65,7 @@ def draft_study(name: str, folder: Path, *, into: Path) -> str:
         The name is none, the file is there already, or the folder holds no file that can be read.
     """
     target = into / f"{name}.yaml"
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         what = f"got {name!r}, expected small letters, digits, - and _, at most 40, such as shop_2025"
         raise Refused("crmlab new", [Fault("NAME", what)])
     if os.path.lexists(target):
@@ -81,42 +84,41 @@ def draft_study(name: str, folder: Path, *, into: Path) -> str:
         raise Refused("crmlab new", [Fault(file.name, file.left) for file in looked])
     text = "\n".join(_params(name, folder, into, looked)) + "\n"
     _write_new(target, text)
-    return _told(name, target, looked, text)
+    return _told(target, looked, text)
 
 
 def _look(con: ibis.BaseBackend, folder: Path, name: str) -> Looked:
     if not name.isprintable():
         return Looked(name, left="its name holds characters that cannot be written; rename it")
     encoding = _encoding(folder / name)
-    file = FileParams(path=name, **({"encoding": encoding} if encoding else {}))
+    file = FileParams(path=name, encoding=encoding or "utf-8")
     try:
         found = open_raw(con, name, file, folder.resolve(), root=folder.resolve(), carefully=True)
         if isinstance(found, list):
             return Looked(name, left="; ".join(fault.what for fault in found))
         rows = found.rows.drop(LINE) if LINE in found.rows.columns else found.rows
         columns = _columns(rows)
-        proposal = propose(name, columns)
-        stated = tuple(str(s) for s in found.stated)
-        looked = Looked(name, columns, proposal, encoding, stated)
-        return Looked(name, columns, proposal, encoding, stated, _days(rows, looked))
+        looked = Looked(name, columns, propose(name, columns), encoding, tuple(map(str, found.stated)))
+        return replace(looked, days=_days(rows, looked))
     except (duckdb.Error, OSError, UnicodeError) as error:
         return Looked(name, left=f"cannot be read: {str(error).strip().splitlines()[0]}")
 
 
 def _encoding(path: Path) -> str:
     """The encoding of a text file where it is not UTF-8: by its mark, or the one of Windows, assumed."""
-    if path.name.removesuffix(".gz").rsplit(".", 1)[-1].lower() not in ("csv", "txt", "tsv"):
+    packed = path.suffix.lower() == ".gz"
+    if (path.with_suffix("") if packed else path).suffix.lower() not in TEXT:
         return ""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        with gzip.open(path) if packed else path.open("rb") as file:
             start = file.read(1 << 20)
     except (OSError, EOFError, zlib.error):
         return ""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+    if marked := next((name for mark, name in MARKS if start.startswith(mark)), ""):
+        return "" if marked == "utf-8" else marked
     lines = codecs.getincrementaldecoder("utf-8")("replace").decode(start).splitlines()
     odd = sum("\ufffd" in line for line in lines)
-    return "cp1252" if odd > 0.05 * len(lines) and b"\0" not in start else ""
+    return ASSUMED if odd > 0.05 * len(lines) and b"\0" not in start else ""
 
 
 def _columns(rows: ibis.Table) -> dict[str, Values]:
@@ -124,13 +126,11 @@ def _columns(rows: ibis.Table) -> dict[str, Values]:
     start = rows.limit(LOOKED_AT).to_pyarrow()
     found = {}
     for column in rows.columns:
-        kind = rows[column].type()
         text = [None if v is None else _as_typed(v) for v in start[column].to_pylist()]
         found[column] = values(text)
-        if len(found[column].formats) > 1 and kind.is_string():
+        if len(found[column].formats) > 1 and rows[column].type().is_string():
             every = rows.select(column).distinct().limit(20 * LOOKED_AT).to_pyarrow()[column].to_pylist()
-            more = values([v for v in every if v])
-            found[column] = Values(found[column].given, found[column].distinct, formats=more.formats, decimal=None)
+            found[column] = replace(found[column], formats=values(every).formats)
     return found
 
 
@@ -167,11 +167,11 @@ def _params(name: str, folder: Path, into: Path, looked: list[Looked]) -> Iterat
     if days:
         yield f"  extracted_on: {days[1]}   # the last day in {_shown(main.name)}; later dates will be bad rows"
     else:
-        yield '  extracted_on: "CHOOSE: the last day the data cover, as 2025-12-31"'
+        yield f"  extracted_on: {_asked('the last day the data cover, as 2025-12-31')}"
     yield "  files:"
     if main is None:
         yield "    transactions:         # none of the files has a customer, a date and an amount"
-        yield '      path: "CHOOSE: the file that holds what was bought, by whom, when, for how much"'
+        yield f"      path: {_asked('the file that holds what was bought, by whom, when, for how much')}"
     for table in (t for t in SCHEMA if t in chosen):
         yield from _table(chosen[table], folder, into, rivals.get(table, []))
     yield from _cycles(days)
@@ -201,12 +201,12 @@ def _table(file: Looked, folder: Path, into: Path, rivals: list[str]) -> Iterato
     paths = [os.path.relpath(base / n, into.resolve()) if inside else n for n in names]
     yield f"    {found.table}:"
     if rivals:
-        yield f"      path: {_quoted('CHOOSE: ' + ' or '.join(paths))}   # one table is one file: join them, or choose"
+        yield f"      path: {_asked(' or '.join(paths))}   # one table is one file: join them, or choose"
     else:
         yield f"      path: {_quoted(paths[0])}"
     yield from (f"      # {_shown(stated)}" for stated in file.stated)
     if file.encoding:
-        certain = "its first bytes say so" if file.encoding == "utf-16" else "assumed: it is not UTF-8; look at accents"
+        certain = "assumed: it is not UTF-8; look at accents" if file.encoding == ASSUMED else "its first bytes say so"
         yield f"      encoding: {file.encoding}   # {certain}"
     if found.columns or found.open:
         yield "      columns:"
@@ -214,11 +214,11 @@ def _table(file: Looked, folder: Path, into: Path, rivals: list[str]) -> Iterato
         if canonical in found.columns:
             yield f"        {canonical}: {_quoted(found.columns[canonical])}   # {found.why[canonical]}"
         elif canonical in found.open:
-            yield f"        {canonical}: {_quoted('CHOOSE: ' + _options(file, canonical))}"
+            yield f"        {canonical}: {_asked(_options(file, canonical))}"
     if len(file.formats) == 1:
         yield f"      date_format: {_quoted(file.formats[0])}   # the only one that fits the dates looked at"
     elif file.formats:
-        yield f"      date_format: {_quoted('CHOOSE: ' + ' or '.join(file.formats))}   # every date fits each of them"
+        yield f"      date_format: {_asked(' or '.join(file.formats))}   # every date fits each of them"
     yield from _decimal(file)
 
 
@@ -234,7 +234,7 @@ def _decimal(file: Looked) -> Iterator[str]:
     numbers = [file.columns[raw] for c, raw in file.proposal.columns.items() if kinds.get(c) in ("money", "number")]
     marks = {n.decimal for n in numbers if n.decimal}
     if "?" in marks or len(marks) > 1:
-        yield '      decimal: "CHOOSE: . or ,"   # numbers such as 1,234 or both marks are there'
+        yield f"      decimal: {_asked('. or ,')}   # numbers such as 1,234 or both marks are there"
     elif marks == {","} or any(n.thousands for n in numbers):
         yield f'      decimal: "{marks.pop()}"   # all numbers looked at fit it'
         if thousands := next((n.thousands for n in numbers if n.thousands), ""):
@@ -243,7 +243,7 @@ def _decimal(file: Looked) -> Iterator[str]:
 
 def _cycles(days: tuple[date, date] | None) -> Iterator[str]:
     if days is None:
-        first = '"CHOOSE: the first day of the first cycle, as 2025-06-01"'
+        first = _asked("the first day of the first cycle, as 2025-06-01")
         yield f"cycles: {{every: month, first: {first}, outcome_window: 4w}}"
         return
     half = days[0] + (days[1] - days[0]) / 2
@@ -252,10 +252,13 @@ def _cycles(days: tuple[date, date] | None) -> Iterator[str]:
 
 
 def _unknown(file: Looked) -> str:
-    if not file.columns:
-        return "not recognised"
     missing = ", ".join(proposal_for("transactions", file.name, file.columns).open) or "enough"
     return f"not recognised (as transactions it would lack {missing}); it has {', '.join(map(_shown, file.columns))}"
+
+
+def _asked(what: str) -> str:
+    """A value that somebody has yet to choose."""
+    return _quoted(QUESTION + what)
 
 
 def _quoted(text: str) -> str:
@@ -286,12 +289,12 @@ def _write_new(target: Path, text: str) -> None:
         staging.unlink(missing_ok=True)
 
 
-def _told(name: str, target: Path, looked: list[Looked], text: str) -> str:
+def _told(target: Path, looked: list[Looked], text: str) -> str:
     lines = [f"Written: {target}"]
     for file in looked:
         what = f"taken for {file.proposal.table}" if file.proposal.table else "not used (the reason is in the file)"
         lines.append(f"  {_shown(file.name)}: {what}")
-    questions = text.count('"CHOOSE: ')
+    questions = text.count(f'"{QUESTION}')
     how = f"answer its {questions} question{'s' * (questions > 1)} (CHOOSE)" if questions else "read it line by line"
     lines.append(f"Next: {how}, then: crmlab check {target}")
     return "\n".join(lines)

@@ -174,7 +174,7 @@ def in_kernel(
                 extra_arguments=["--log-level=CRITICAL", "--HistoryManager.enabled=False"],
             )
         except PapermillExecutionError as error:
-            raise Stopped(_said(error), _code(error), _plain(Watched.kept.nb)) from None
+            raise Stopped(*_said(error), _plain(Watched.kept.nb)) from None
         except Exception as error:  # a killed kernel shows up under many names
             if fault := device_fault(error) or full_disk(cwd):
                 raise fault from error
@@ -210,20 +210,13 @@ def in_process(path: Path, *, study: str, cycle: str) -> None:
                 space.update(study=study, cycle=cycle)
 
 
-def _said(error: Any) -> str:
-    """The fault a cell raised, as it was meant for people; other errors by their name."""
+def _said(error: Any) -> tuple[str, int]:
+    """The fault a cell raised, as it was meant for people, and its exit code; other errors by their name."""
     if error.ename in EXIT_CODES:
-        return str(error.evalue)
+        return str(error.evalue), EXIT_CODES[error.ename]
     if fault := fault_said(error.ename, str(error.evalue)):
-        return fault.faults[0].what
-    return f"cell {error.exec_count or error.cell_index} raised {error.ename}: {error.evalue}"
-
-
-def _code(error: Any) -> int:
-    if error.ename in EXIT_CODES:
-        return EXIT_CODES[error.ename]
-    fault = fault_said(error.ename, str(error.evalue))
-    return fault.exit_code if fault else 1
+        return fault.faults[0].what, fault.exit_code
+    return f"cell {error.exec_count or error.cell_index} raised {error.ename}: {error.evalue}", 1
 
 
 def _headings(notebook: nbformat.NotebookNode) -> dict[str, str]:

@@ -5,20 +5,19 @@ from pathlib import Path
 
 import duckdb
 import ibis
-import pyarrow.parquet as pq
 
 from crmlab.contract import CrmlabError, Fault, Refused
 from crmlab.data.addresses import place_of
 from crmlab.data.identity import read_identity
 from crmlab.data.schema import SCHEMA
 from crmlab.stage.erased import erase, erased
-from crmlab.stage.folder import altered_private, lock
+from crmlab.stage.folder import altered_private, lock, named_inputs, stages_of
 from crmlab.stage.inputs import Store, connect
 from crmlab.stage.keys import known_key
 from crmlab.stage.ledger import addresses_of, forget_in_deliveries
 from crmlab.stage.people import address_mark, keep_people, people, pseudonym
 from crmlab.stage.quarantine import forget_in_quarantine, named_in_quarantine
-from crmlab.stage.sweeping import named_inputs, stages_of, sweep_inputs
+from crmlab.stage.sweeping import sweep_inputs
 from crmlab.stage.taking import key_of
 from crmlab.studies import the_study
 from crmlab.study import StudyFile
@@ -94,8 +93,8 @@ def _altered(study_folder: Path) -> list[Fault]:
 
 def _tables(study_folder: Path, store: Store) -> dict[str, str]:
     """The digest of every stored input as it now stands → its table."""
-    named = [(table, digests) for stage in stages_of(study_folder) for table, digests in named_inputs(stage).items()]
-    return {digest: table for table, digests in named for digest in store.digests({table: digests})}
+    named = store.standing(named_inputs(*stages_of(study_folder)))
+    return {digest: table for table, digests in named.items() for digest in digests}
 
 
 def _forget_in_inputs(study_folder: Path, called: str) -> int:
@@ -103,9 +102,9 @@ def _forget_in_inputs(study_folder: Path, called: str) -> int:
     store, con, changed = Store(study_folder / "inputs"), connect(), 0
     for digest, table in _tables(study_folder, store).items():
         path = store.path(digest)
-        if "customer_id" not in pq.read_schema(path).names:
-            continue
         rows = con.read_parquet(str(path))
+        if "customer_id" not in rows.columns:
+            continue
         left = rows.filter(rows.customer_id.isnull() | (rows.customer_id != called))
         before, after = (t.count().to_pyarrow().as_py() for t in (rows, left))
         if before == after:

@@ -16,9 +16,9 @@ from crmlab.contract import CrmlabError, Failing, Fault, GateFailed, Refused
 from crmlab.cycle import FINISHED
 from crmlab.execute import Stopped, execute
 from crmlab.report.publish import keep_files, write_index
-from crmlab.stage.context import cut_of, identity_of, prepare, standing, take_in, topics
+from crmlab.stage.context import cut_of, identity_of, manifest_of, prepare, standing, topics
 from crmlab.stage.disk import device_fault
-from crmlab.stage.failed import forget_failure, keep_failure, sweep
+from crmlab.stage.failed import forget_failure, keep_failure
 from crmlab.stage.folder import (
     NAMES,
     Published,
@@ -26,6 +26,7 @@ from crmlab.stage.folder import (
     altered_private,
     folder_of,
     lock,
+    named_inputs,
     place,
     publish,
     published,
@@ -34,8 +35,8 @@ from crmlab.stage.folder import (
 from crmlab.stage.identity import differences
 from crmlab.stage.inputs import Intake, Store
 from crmlab.stage.ledger import delivered
-from crmlab.stage.manifest import manifest_of
-from crmlab.stage.sweeping import named_inputs, sweep_inputs
+from crmlab.stage.sweeping import sweep, sweep_inputs
+from crmlab.stage.taking import take_in
 from crmlab.study import Cycle, StudyFile, load_study
 
 UPKEEP = {"notebook", "package", "lock"}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from crmlab.contract import Refused
 from crmlab.cycle import CONTEXT, OpenCycle
-from crmlab.stage.context import PROJECT, Context, context_of, prepare, take_in
+from crmlab.stage.context import PROJECT, Context, context_of, prepare
 from crmlab.stage.folder import folder_of, published
 from crmlab.stage.inputs import Store
+from crmlab.stage.taking import take_in
 from crmlab.study import MOST_CYCLES, Cycle, Study, StudyFile, load_study
 
 _scratch: list[tempfile.TemporaryDirectory] = []  # removed with the process

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +16,9 @@ from crmlab.data.paths import inside, study_folder
 
 MOST_FAULTS = 50
 """Faults of one file that are told; more say nothing new."""
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+"""What the name of a study is made of."""
 
 QUESTION = "CHOOSE: "
 """How a value begins that somebody has yet to choose."""
@@ -57,8 +60,8 @@ class ParamsFile:
     values: dict
     lines: dict[str, str]
     folder: Path
-    faults: list[Fault] = field(default_factory=list)
-    whole: bool = True
+    faults: list[Fault]
+    whole: bool
 
 
 def read_params(path: Path) -> ParamsFile:

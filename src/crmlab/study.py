@@ -20,19 +20,17 @@ from crmlab.base.retention import RetentionParams
 from crmlab.base.rfm import RFMParams
 from crmlab.base.summary import SummaryParams
 from crmlab.base.traits import TraitsParams
-from crmlab.calendar import MOST_CYCLES, RESERVED, Calendar, Cycle, CycleRule, calendar_faults
+from crmlab.calendar import MOST_CYCLES, Calendar, Cycle, CycleRule, calendar_faults
 from crmlab.clv.chosen import clv_faults
 from crmlab.clv.params import CLVParams
 from crmlab.contract import Fault, Params, Refused
 from crmlab.data.params import DataParams
-from crmlab.params_file import placed, read_params, validated
+from crmlab.params_file import NAME, placed, read_params, validated
 from crmlab.reanalysis.params import EffectParams, HomogeneityParams, RefinementParams
 from crmlab.segments.start import SegmentsParams
 from crmlab.trials.protocol import ProtocolParams
 
-__all__ = ["MOST_CYCLES", "RESERVED", "Cycle", "CycleRule", "Study", "StudyFile", "load_study"]
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 FIXED = ("tolerance", "alpha", "interval", "find_share", "power")
 """What the protocol fixes for every re-analysis: set there, and nowhere else."""

@@ -1,8 +1,8 @@
 """Published stages executed again and compared: `crmlab verify`."""
 
 import json
-import re
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ from crmlab.contract import Fault, GateFailed, Refused, strict_yaml
 from crmlab.execute import Stopped, execute
 from crmlab.stage.comparison import apart
 from crmlab.stage.context import context_of, notebook_of, resolved_params
-from crmlab.stage.folder import NAMES, Published, altered, altered_private, lock, published
+from crmlab.stage.folder import (
+    NAMES,
+    Published,
+    altered,
+    altered_private,
+    lock,
+    named_inputs,
+    published,
+    stages_of,
+)
 from crmlab.stage.identity import lock_digest, notebook_digest, package_digest, versions
 from crmlab.stage.inputs import Store
 from crmlab.stage.keys import fingerprint, known_key
-from crmlab.stage.sweeping import named_inputs, stages_of
 from crmlab.studies import the_study
 from crmlab.study import FIXED, StudyFile, load_study
 
@@ -110,9 +118,8 @@ def verify_cycle(cycle: str, *, study: Path | None, stage: str | None = None, pi
         raise Refused(f"cycle {cycle}", f"{stage} is not published; published are {', '.join(there)}")
     chosen = there if stage is None else {stage: there[stage]}
     with lock(_folder(file)):
-        private = altered_private(_folder(file))
-        if faults := private + [fault for one in chosen.values() for fault in _altered(file, one)]:
-            raise Refused(f"cycle {cycle}", list(dict.fromkeys(faults)))
+        if faults := [*altered_private(_folder(file)), *_altered(file, chosen.values())]:
+            raise Refused(f"cycle {cycle}", faults)
         return Verified(cycle, tuple(_again(file, name, one, pictures) for name, one in chosen.items()))
 
 
@@ -124,24 +131,25 @@ def _newest(file: StudyFile, cycle: str) -> dict[str, Published]:
     """The stages and topics published of a cycle, in the order in which they run."""
     folders = {one.folder.name.partition(".")[0] for one in stages_of(_folder(file)) if one.folder.parent.name == cycle}
     order = sorted(folders, key=lambda name: (name not in NAMES.values(), name))
-    return {re.sub(r"^([123]|topic)_", "", name): published(_folder(file), cycle, name) for name in order}
+    return {name.partition("_")[2]: published(_folder(file), cycle, name) for name in order}
 
 
-def _altered(file: StudyFile, stage: Published) -> list[Fault]:
-    """Whatever is not as it was of a stage, its inputs, its parents, and the study's key."""
-    faults = altered(stage)
-    if faults:
-        return faults
-    study_folder, manifest = _folder(file), stage.manifest
-    faults = Store(study_folder / "inputs").faults(named_inputs(stage))
-    for name, folder in manifest["parents"].items():
-        parent = Published(study_folder / folder)
-        own = altered(parent)
-        if not own and parent.digest != manifest["identity"]["parents"][name]:
-            own = [Fault(str(parent.folder), "is not the stage that was built on; restore it from a copy")]
-        faults += own
+def _altered(file: StudyFile, chosen: Collection[Published]) -> list[Fault]:
+    """Whatever is not as it was of stages, their inputs, their parents, and the study's key; each is read once."""
+    found = {stage.folder: altered(stage) for stage in chosen}
+    whole = [stage for stage in chosen if not found[stage.folder]]
+    for stage in whole:
+        for name, folder in stage.manifest["parents"].items():
+            parent = Published(_folder(file) / folder)
+            if parent.folder not in found:
+                found[parent.folder] = altered(parent)
+            if not found[parent.folder] and parent.digest != stage.manifest["identity"]["parents"][name]:
+                what = "is not the stage that was built on; restore it from a copy"
+                found[parent.folder] = [Fault(str(parent.folder), what)]
+    faults = [fault for own in found.values() for fault in own]
+    faults += Store(_folder(file) / "inputs").faults(named_inputs(*whole))
     key = known_key(file.study)
-    if file.study.mode == "live" and (key is None or fingerprint(key) != manifest["key"]):
+    if file.study.mode == "live" and any(key is None or fingerprint(key) != s.manifest["key"] for s in whole):
         faults.append(Fault("the study's key", "is missing, or another; restore it from a copy"))
     return faults
 

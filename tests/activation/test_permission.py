@@ -61,7 +61,7 @@ def permits(history):
     return answer
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(histories)
 def test_consent_of_any_history_is_that_of_the_plain_rules(people):
     rows = [(f"c{i}", *event) for i, history in enumerate(people) for event in history]
@@ -81,7 +81,7 @@ def test_consent_of_any_history_is_that_of_the_plain_rules(people):
     assert set(answer.loc[answer["eligible"], "customer_id"]) == expected
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(histories, st.tuples(st.sampled_from(EMAIL + ANYWHERE), st.sampled_from(NOT_YES), st.sampled_from(UNDATED)))
 def test_a_refusal_that_cannot_be_read_is_never_lost(people, refusal):
     rows = [(f"c{i}", *event) for i, history in enumerate(people) for event in [*history, refusal]]
@@ -89,7 +89,7 @@ def test_a_refusal_that_cannot_be_read_is_never_lost(people, refusal):
     assert not len(consented(consents, "email", AS_OF))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(histories, st.sampled_from(LATER))
 def test_on_the_day_of_a_delivery_a_refusal_of_a_later_day_counts_and_a_permission_does_not(people, day):
     rows = [(f"c{i}", *event) for i, history in enumerate(people) for event in [*history, ("email", "no", day)]]
@@ -108,7 +108,7 @@ marks = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(marks, max_size=12))
 def test_every_row_of_suppression_that_names_somebody_counts(rows):
     suppression = canonical("suppression", rows, ["customer_id", "email_sha256", "date"])

@@ -88,7 +88,7 @@ purchases = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(purchases)
 def test_what_is_called_impossible_is_really_not_there(rows):
     table = ibis.duckdb.connect().create_table("o", lines(*[(f"c{c}", day(d), a) for c, d, a in rows]), temp=True)

@@ -36,6 +36,12 @@ def test_columns_of_parquet_that_the_engine_cannot_tell_apart_are_refused(reads_
         reads_parquet(table)
 
 
+def test_a_column_of_parquet_called_as_the_numbers_of_rows_are_is_refused(reads_parquet):
+    names = ["customer_id", "date", "amount", "line of the file"]
+    with pytest.raises(Refused, match=r"t\.parquet has columns .* 'line of the file'; rename"):
+        reads_parquet(pa.table([["c"], ["2025-01-01"], [1.5], [2]], names=names))
+
+
 @pytest.mark.parametrize("sign", list("\u00a0\u00ad\u0085\u2007\u200b\u200e\u200f\u202a\u2066\ufeff"))
 def test_signs_that_nobody_sees_make_no_new_customer(reads_files, sign):
     seen = f"{sign}c1,2025-01-02,5\nc1{sign},2025-01-03,5\n{sign},2025-01-04,5\n"
@@ -80,6 +86,15 @@ def test_consents_in_another_date_format_are_refused_with_their_lines_and_the_fo
     consents = "customer_id,channel,state,date\n" + "".join(f"c{i},email,yes,13/01/2025\n" for i in range(9))
     with pytest.raises(Refused, match=r'consents\.csv: 9 of 9 .* \(line 2, 3, 4, 5, 6, …\): declare .*"%d/%m/%Y"'):
         reads_files({"transactions": HEAD + GOOD, "consents": consents})
+
+
+@pytest.mark.parametrize("odd", ["c41,10,yes\xe9,a\n", "c41,10,yes,\xe9\n"])
+def test_customers_are_taken_once_where_only_the_engine_fails_on_their_consents(reads_files, odd):
+    people = "customer_id,age,consent_email,consent_source\n" + "".join(f"c{i},30,yes,a\n" for i in range(40))
+    intake = reads_files({"transactions": HEAD + GOOD, "customers": (people + odd).encode("latin-1")})
+    assert [intake.tables[t].count().execute() for t in ("customers", "consents")] == [40, 40]
+    assert intake.bad[["table", "line"]].to_numpy().tolist() == [["customers", 42]]
+    assert intake.tables["consents"].source.execute().tolist() == ["a"] * 40
 
 
 def test_a_name_of_a_column_cannot_steer_a_terminal_and_is_written_as_yaml_reads_it(reads_files):

@@ -72,6 +72,8 @@ def test_text_is_text():
         (["02/03/2025"], '"%d/%m/%Y" (day first) and "%m/%d/%Y" (month first)'),
         (["31/12/2025", "12/31/2025"], "'31/12/2025' is day first and '12/31/2025' month first"),
         (["20250131"], '"%Y%m%d"'),
+        (["31122025", "01022025"], '"%d%m%Y", which reads them'),
+        (["01022025"], '"%d%m%Y" (day first) and "%m%d%Y" (month first)'),
         (["31.12.25 10:00"], '"%d.%m.%y %H:%M"'),
         (["45000"], "Excel"),
         (["1700000000"], "since 1970"),

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from crmlab.contract import Refused
 from crmlab.data import DataParams, cut, read
-from crmlab.data.intake import INCOMPLETE, NO_AMOUNT, NO_DATE, NO_ID, REPEATED, TOO_LATE, read_all
+from crmlab.data.checking import INCOMPLETE, NO_AMOUNT, NO_DATE, REPEATED, TOO_LATE
+from crmlab.data.intake import read_all
 from crmlab.data.lines import TOO_FEW, TOO_MANY
 from crmlab.data.raw import hold
+from crmlab.data.schema import NO_ID
 
 GOOD = "".join(f"{k:05d},2017-01-{1 + k % 28:02d},{k}.50\n" for k in range(1, 101))
 
@@ -265,6 +267,25 @@ def test_lines_that_are_exactly_equal_are_said_and_handled_as_declared(con, tmp_
     assert "Lines of transactions that equal an earlier line in every column: 2." in [str(n) for n in intake.notes]
 
 
+def test_lines_that_differ_in_any_column_are_not_equal_whatever_it_is_called(reads_files):
+    text = "customer_id,date,amount,set_aside\na,2017-01-01,1,x\na,2017-01-01,1,y\n"
+    assert not reads_files({"transactions": text}).notes
+
+
+def test_further_columns_may_have_names_that_are_used_within(reads_files):
+    people = "customer_id,acquired_on,lost_parcels,lost_acquired_on,set_aside\n"
+    people += "".join(f"c{k},2017-01-01,{k},{k},{k}\n" for k in range(9))
+    intake = reads_files({"transactions": f"customer_id,date,amount\n{GOOD}", "customers": people})
+    assert rows(intake, "customers")["lost_parcels"].tolist() == list(range(9))
+    assert not any("could not be read" in str(note) for note in intake.notes)
+
+
+def test_a_column_called_as_the_numbers_of_lines_are_is_not_taken_for_them(reads_files):
+    good = "".join(f"{line},x\n" for line in GOOD.splitlines())
+    intake = reads_files({"transactions": f"customer_id,date,amount,line of the file\n{good}a,?,1,7\n"})
+    assert intake.bad["line"].tolist() == [102]
+
+
 def test_lines_that_are_exactly_equal_may_be_refused(con, tmp_path):
     (tmp_path / "t.csv").write_text("customer_id,date,amount\na,2017-01-01,1\na,2017-01-01,1\n")
     data = {"files": {"transactions": {"path": "t.csv"}}, "duplicates": "refuse"}
@@ -291,7 +312,7 @@ def test_ids_that_look_alike_are_kept_apart_and_said(reads_files):
 
 
 def test_a_large_table_is_kept_in_a_file_that_nobody_finds(con, tmp_path, monkeypatch):
-    monkeypatch.setattr("crmlab.data.text.LARGE", 10)
+    monkeypatch.setattr("crmlab.data.held.LARGE", 10)
     con.raw_sql(f"SET temp_directory = '{tmp_path / 'scratch'}'")
     (tmp_path / "t.csv").write_text(f"customer_id,date,amount\n{GOOD}x,?,1\n")
     data = DataParams.model_validate({"files": {"transactions": {"path": "t.csv"}}})

@@ -60,7 +60,7 @@ def test_links_to_nothing_and_in_circles_are_refused(home):
     (home / "data" / "gone.csv").symlink_to(home / "data" / "nowhere.csv")
     (home / "data" / "round.csv").symlink_to(home / "data" / "round.csv")
     assert "no such file" in refused("../data/gone.csv", home)
-    assert refused("../data/round.csv", home)
+    assert "leads back to itself" in refused("../data/round.csv", home)
 
 
 def test_what_is_no_regular_file_is_named_and_never_opened(home):

@@ -1,6 +1,5 @@
 """Workbooks: what each kind of cell becomes, and what is refused in words."""
 
-import io
 import zipfile
 from datetime import date, datetime, time
 
@@ -82,7 +81,7 @@ def test_dates_and_decimals_are_typed_as_the_file_declares_them(tmp_path):
     assert table["amount"].to_list() == ["12,5", "7,25"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e9, 1e9).map(lambda x: round(x, 2)) | st.integers(-(10**14), 10**14), min_size=1))
 def test_numbers_come_back_as_they_went_in(tmp_path_factory, numbers):
     path = workbook(tmp_path_factory.mktemp("w") / "a.xlsx", [["n"], *([n] for n in numbers)])
@@ -219,4 +218,3 @@ def test_external_links_are_not_followed(tmp_path):
     path = workbook(tmp_path / "a.xlsx", [["id", "n"], ["a", 1]])
     rewritten(path, SHEET, lambda xml: xml.replace(b"<v>1</v>", b"<f>[1]Sheet1!A1</f><v>5</v>"))
     assert frame(path)["n"].to_list() == ["5"]
-    assert zipfile.ZipFile(io.BytesIO(path.read_bytes())).testzip() is None

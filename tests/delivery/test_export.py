@@ -16,30 +16,10 @@ from crmlab.stage.keys import study_key
 from crmlab.stage.ledger import deliveries, ledger
 from crmlab.stage.people import pseudonym
 from crmlab.study import load_study
-from tests.live import add, email, hashed, live_study, name, objected, phone, write
+from tests.live import add, email, hashed, name, objected, phone, write
 
 DAY = date(2023, 8, 16)
 LATER = date(2023, 8, 20)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """The live study with its first list published, and its keys."""
-    folder = tmp_path_factory.mktemp("live")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRMLAB_KEYS", str(folder / "keys"))
-        path = live_study(folder)
-        done = run_study(path, Asked(today=DAY, pictures=False))
-        assert [d.state for d in done[:2]] == ["published", "published"], done
-        yield folder
-
-
-@pytest.fixture
-def shop(published, tmp_path):
-    """A copy of it: the path of its params file."""
-    for part in ("raw", "params", "reports"):
-        shutil.copytree(published / part, tmp_path / part)
-    return tmp_path / "params" / "shop.yaml"
 
 
 def deliver(path, *, day=DAY, cycle="first", channel="email", form="plain"):

@@ -1,7 +1,6 @@
 """Addresses that change hands between deliveries: nobody is written to twice, and whoever objects is taken off."""
 
 import csv
-import shutil
 from datetime import date
 
 import pandas as pd
@@ -9,38 +8,23 @@ import pytest
 
 from crmlab.delivery.export import export_list
 from crmlab.forgetting import forget_customer
-from crmlab.loop import Asked, run_study
 from crmlab.stage.keys import study_key
 from crmlab.stage.ledger import deliveries
 from crmlab.stage.people import pseudonyms
 from crmlab.study import load_study
-from tests.live import add, email, live_study
+from tests.live import add, email
 
 DAY = date(2023, 8, 16)
 NEW = "elsewhere@example.com"
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """The live study with its first list published."""
-    folder = tmp_path_factory.mktemp("moved")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRMLAB_KEYS", str(folder / "keys"))
-        path = live_study(folder)
-        run_study(path, Asked(today=DAY, through="activation", pictures=False))
-        yield path
-
-
 @pytest.fixture
-def shop(published, tmp_path):
-    """A copy of it, and who is to be contacted."""
-    for part in ("raw", "params", "reports"):
-        shutil.copytree(published.parents[1] / part, tmp_path / part)
-    path = tmp_path / "params" / published.name
-    table = pd.read_parquet(path.parents[1] / "reports/shop/first/2_activation/tables/assignment.parquet")
-    called = pseudonyms([f"c{k:05d}" for k in range(1, 301)], study_key(load_study(path).study))
+def shop(shop):
+    """The study, and who is to be contacted."""
+    table = pd.read_parquet(shop.parents[1] / "reports/shop/first/2_activation/tables/assignment.parquet")
+    called = pseudonyms([f"c{k:05d}" for k in range(1, 301)], study_key(load_study(shop).study))
     arms = table.set_index("customer_id")["arm"]
-    return path, [c for c, p in called.items() if arms.get(p, "control") != "control"]
+    return shop, [c for c, p in called.items() if arms.get(p, "control") != "control"]
 
 
 def now_at(path, **addresses):

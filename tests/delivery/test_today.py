@@ -32,7 +32,7 @@ def test_contacts_of_somebody_withheld_count_on_the_days_their_log_tells():
         {"contacts": contacts},
         people_of(identity, called, channel="email", form="plain", key=KEY),
         sent=sent,
-        erased=(),
+        gone=(),
         channel="email",
         campaign="two",
         params=EligibilityParams(cap=2, cap_weeks=2),

@@ -84,11 +84,13 @@ def test_every_altered_or_missing_file_is_named(tmp_path):
     assert {fault.where.rpartition("/")[2] for fault in altered(there)} == {"segments.yaml", "t.parquet"}
 
 
-@pytest.mark.parametrize("change", [("study", "sTudy"), ('"s"', '"t"'), ("digest", "digesu"), ("\n", " \n"), ("{", "")])
+@pytest.mark.parametrize(
+    "change", [("study", "sTudy"), ('"s"', '"t"'), ("digest", "digesu"), ("\n", " \n"), ("\n", "\r\n"), ("{", "")]
+)
 def test_an_altered_manifest_is_never_read(tmp_path, change):
     folder = make(place(tmp_path, "c", "1_analysis")).folder
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace(*change, 1))
+    path.write_bytes(path.read_bytes().replace(*map(str.encode, change), 1))
     assert [fault.where for fault in altered(Published(folder))] == [str(path)]
     with pytest.raises(Refused, match=r"manifest\.json"):
         _ = Published(folder).manifest

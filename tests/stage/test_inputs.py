@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 
 from crmlab.contract import Refused
+from crmlab.stage.content import digest_of
+from crmlab.stage.failed import keep_failure
 from crmlab.stage.folder import publish, staging
-from crmlab.stage.inputs import Intake, Store, connect, digest_of
+from crmlab.stage.inputs import Intake, Store, connect
 from crmlab.stage.people import pseudonym
 from crmlab.stage.quarantine import (
     COLUMNS,
@@ -154,6 +156,7 @@ def test_what_no_stage_names_is_swept_and_nothing_else(tmp_path):
     store.replace("0" * 64, named["transactions"][0], "p1")
     with staging(tmp_path / "a" / "1_analysis") as staged:
         publish(staged, tmp_path / "a" / "1_analysis", {"identity": {"inputs": named}, "reading": reading})
+    keep_failure(tmp_path, "2017_05", "analysis", state="failed", message="", code=1, notebook=None)
     sweep_inputs(tmp_path)
     kept = {d for digests in (*named.values(), reading) for d in digests}
     assert {p.stem for p in store.folder.iterdir()} == kept | {"replaced"}

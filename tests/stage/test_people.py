@@ -35,7 +35,7 @@ def test_pseudonyms_are_named_once_an_id():
 def test_two_customers_who_would_be_called_the_same_are_refused(monkeypatch):
     monkeypatch.setattr(room, "DIGITS", 0)
     with pytest.raises(Refused, match="called the same"):
-        pseudonyms(["a", "b"], KEY)
+        renamed({"transactions": rows(customer_id=["a", "b"])}, KEY, connect())
 
 
 @settings(max_examples=25, deadline=None)

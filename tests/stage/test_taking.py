@@ -65,12 +65,23 @@ def test_a_live_study_under_another_key_goes_no_further(study, tmp_path):
     refused(study, "64 hexadecimal")
 
 
-def test_two_who_make_the_key_at_once_have_the_same(study, tmp_path, monkeypatch):
+def test_a_key_is_made_once_for_its_owner_alone(study, tmp_path, monkeypatch):
     monkeypatch.setenv("CRMLAB_KEYS", str(tmp_path / "new"))
     one = study_key(load_study(study).study)
     assert study_key(load_study(study).study) == one
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["shop.key"]
     assert (tmp_path / "new" / "shop.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_of_two_who_make_the_key_at_once_both_have_that_of_the_first(study, tmp_path, monkeypatch):
+    def another_is_first(_):
+        (tmp_path / "new" / "shop.key").write_text("cd" * 32)
+        return "ab" * 32
+
+    monkeypatch.setenv("CRMLAB_KEYS", str(tmp_path / "new"))
+    monkeypatch.setattr("crmlab.stage.keys.secrets.token_hex", another_is_first)
+    assert study_key(load_study(study).study).hex() == "cd" * 32
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["shop.key"]
 
 
 def test_contacts_of_a_list_that_was_never_published_are_refused(study):

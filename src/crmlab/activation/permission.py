@@ -27,25 +27,22 @@ def consented(consents: ibis.Table, channel: str, as_of: date) -> pd.Index:
     last = rows.mutate(last=rows.day.max().over(ibis.window(group_by="customer_id")))
     last = last.filter(last.day == last["last"])
     states = last.group_by("customer_id").agg(refusals=(~last.given).sum())
-    return _ids(states.filter(states.refusals == 0))
+    return _distinct(states.filter(states.refusals == 0), "customer_id")
 
 
 def suppressed(suppression: ibis.Table) -> pd.Index:
     """Customers who are suppressed by their id, whatever the date of the row."""
-    return _ids(suppression) if "customer_id" in suppression.columns else pd.Index([], dtype="str", name="customer_id")
+    return _distinct(suppression, "customer_id")
 
 
 def suppressed_digests(suppression: ibis.Table) -> pd.Index:
     """SHA-256 of the e-mail addresses that are suppressed, whatever the date of the row."""
-    if "email_sha256" not in suppression.columns:
-        return pd.Index([], dtype="str", name="email_sha256")
     return _distinct(suppression, "email_sha256")
 
 
-def _ids(table: ibis.Table) -> pd.Index:
-    return _distinct(table, "customer_id")
-
-
 def _distinct(table: ibis.Table, column: str) -> pd.Index:
+    """The values of a column that a suppression list need not have."""
+    if column not in table.columns:
+        return pd.Index([], dtype="str", name=column)
     values = table.select(column).distinct().to_pandas()[column]
     return pd.Index(values.dropna().sort_values(), dtype="str", name=column)

@@ -14,7 +14,7 @@ from crmlab.data.convert import How, as_text, bare, covariates, is_plain, of_bar
 from crmlab.data.held import held, repeats, viewed
 from crmlab.data.lines import MALFORMED
 from crmlab.data.params import DataParams
-from crmlab.data.raw import LINE, SET_ASIDE, Found
+from crmlab.data.raw import LINE, LOST, SET_ASIDE, Found
 from crmlab.data.schema import KEYS, NO_ID, SCHEMA
 
 KEPT = mark("kept")
@@ -101,7 +101,7 @@ def checked(
     lines = {
         r: _first(rows, rows[SET_ASIDE] == r, found) for r in rules.refusable(params) if r in set(counts["reason"])
     }
-    if ruled.faults and "lost_date" in rows.columns:
+    if ruled.faults:
         lines["lost_date"] = _first(rows, rows.lost_date, found)
     rows = rows.mutate(**covariates(rows, further, how.decimal)) if further else rows
     if set(counts["reason"]) - set(MALFORMED) != {KEPT}:
@@ -127,13 +127,12 @@ def _typed(
 ) -> ibis.Table:
     """Values converted, ``lost_<column>`` (a given value that cannot be read), and what a bad row holds."""
     schema = SCHEMA[name]
-    cells = [c for c in raw.columns if c not in (LINE, SET_ASIDE)]
     own = raw[SET_ASIDE].cast("string") if SET_ASIDE in raw.columns else ibis.null("string")
     others = {SET_ASIDE: own} if found is None else {}
     if LINE in raw.columns:
         others[LINE] = raw[LINE].cast("int64")
     if found is not None and name == "transactions":
-        others[DIGEST] = ibis.struct({c: raw[c] for c in cells}).hash()
+        others[DIGEST] = ibis.struct({c: raw[c] for c in raw.columns if c != LINE}).hash()
     # Views, for otherwise each step would be written, and done, wherever its value is used.
     casts = {c: plain(raw[c], schema.columns[c], how) for c in there if raw[c].type().is_string()}
     casts = {PLAIN + c: cast for c, cast in casts.items() if cast is not None}
@@ -147,7 +146,7 @@ def _typed(
     values |= {c: ibis.coalesce(second[PLAIN + c], values[c]) for c in sure}
     losable = [c for c in there if c not in schema.filled and schema.columns[c] != "text"]
     given = {c: second[c] if c in texts else as_text(second[c]) for c in losable}
-    lost = {f"lost_{c}": values[c].isnull() & given[c].notnull() for c in losable}
+    lost = {LOST + c: values[c].isnull() & given[c].notnull() for c in losable}
     typed = second.select(**values, **lost, **{c: second[c] for c in (*further, *others)})
     if found is None:
         return typed
@@ -186,8 +185,8 @@ def _reason(name: str, typed: ibis.Table, last: date | None) -> ir.StringValue:
         branches.append((typed[schema.date] > last, ibis.literal(TOO_LATE)))
     if name in KEYS and not _unique(typed[KEYS[name]]):
         columns = [c for c in typed.columns if c != SET_ASIDE and not c.startswith(("crmlab ", LINE))]
-        place = [LINE] if LINE in typed.columns else [ROW] if ROW in typed.columns else []
-        order = [typed[c].asc(nulls_first=False) for c in (*columns, *place)]
+        places = [c for c in (LINE, ROW) if c in typed.columns]
+        order = [typed[c].asc(nulls_first=False) for c in (*columns, *places)]
         repeated = ibis.row_number().over(group_by=[typed[KEYS[name]], typed[SET_ASIDE]], order_by=order)
         branches.append((repeated > 0, ibis.literal(REPEATED)))
     return ibis.cases(*branches, else_=ibis.null("string"))
@@ -201,20 +200,21 @@ def _counted(name: str, rows: ibis.Table) -> tuple[pd.DataFrame, list[Sentence]]
     """Rows by date and reason, and a sentence for each optional column with values that could not be read."""
     column = SCHEMA[name].date
     day = rows[column] if column in rows.columns else ibis.null("date")
-    lost = [c for c in rows.columns if c.startswith("lost_")]
+    lost = [c for c in SCHEMA[name].columns if LOST + c in rows.columns]
     grouped = rows.group_by(date=day, reason=rows[SET_ASIDE].fill_null(KEPT))
     counts = grouped.agg(
-        rows=lambda t: t.count(), **{c: (lambda t, c=c: t[c].cast("int64").sum().fill_null(0)) for c in lost}
+        rows=lambda t: t.count(),
+        **{LOST + c: (lambda t, c=c: t[LOST + c].cast("int64").sum().fill_null(0)) for c in lost},
     ).execute()
     counts["date"] = pd.to_datetime(counts["date"]).astype("datetime64[s]")
     sentences = [
         Sentence(
             "Values of {column} in {table} that could not be read and count as missing: {rows:,}.",
-            {"rows": int(counts[c].sum()), "column": c.removeprefix("lost_"), "table": name},
+            {"rows": int(counts[LOST + c].sum()), "column": c, "table": name},
             tone="warn",
         )
         for c in lost
-        if counts[c].sum() > 0
+        if counts[LOST + c].sum() > 0
     ]
     return counts.astype({"rows": "int64"})[["date", "reason", "rows"]], sentences
 
@@ -238,26 +238,27 @@ def _told(rows: ibis.Table, raw: ibis.Table, name: str, found: Found | None, las
     cells = [there[c].cast("string").fill_null("") for c in raw.columns if c != LINE]
     shown = {c: as_text(there[c])[:LONGEST_FOUND].fill_null("") for c in set(bad["column"]) - {"customer_id", ""}}
     again = there.select(line=there[LINE].cast("int64"), text=ibis.literal(",").join(cells), **shown)
-    again = again.to_pandas().drop_duplicates("line").set_index("line").reindex(bad["line"])
+    again = again.to_pandas().set_index("line").reindex(bad["line"])
     bad["text"] = again["text"].fillna("").to_numpy()
     for column in shown:
         bad["found"] = bad["found"].where(bad["column"] != column, again[column].fillna("").to_numpy())
-    if place == ROW and found.lines is not None:
-        total = int(rows.count().to_pyarrow().as_py())
-        bad["line"] = bad["line"].map(found.lines(bad["line"].tolist(), total)).astype("int64")
-    return bad[ACCOUNT]
+    return bad.assign(line=_lines(rows, bad["line"].tolist(), found))[ACCOUNT]
 
 
 def _first(rows: ibis.Table, test: ir.BooleanValue, found: Found | None, most: int = 6) -> list[int]:
     """Lines of the first rows for which `test` holds."""
-    place = next((c for c in (LINE, ROW) if c in rows.columns), None)
-    if found is None or place is None:
+    if found is None:
         return []
-    numbers = rows.filter(test).order_by(place).limit(most)[place].to_pyarrow().to_pylist()
-    if place == ROW and found.lines is not None:
-        named = found.lines(numbers, int(rows.count().to_pyarrow().as_py()))
-        return [named[n] for n in numbers]
-    return numbers
+    place = LINE if LINE in rows.columns else ROW
+    return _lines(rows, rows.filter(test).order_by(place).limit(most)[place].to_pyarrow().to_pylist(), found)
+
+
+def _lines(rows: ibis.Table, numbers: list[int], found: Found) -> list[int]:
+    """The lines of the rows of these numbers: the numbers themselves where rows carry their lines."""
+    if found.lines is None:
+        return numbers
+    lines = found.lines(numbers, int(rows.count().to_pyarrow().as_py()))
+    return [lines[n] for n in numbers]
 
 
 def _lines_that_are_no_rows(found: Found) -> pd.DataFrame:

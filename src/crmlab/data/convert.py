@@ -23,6 +23,8 @@ STAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-
 ZONED = STAMP[:-1] + r" ?(Z|[+-]([01][0-9]|2[0-3]):?([0-5][0-9])?)$"
 """ISO 8601: a day, a time stamp, a time stamp with its distance from Greenwich."""
 
+_GROUPS = {" ": " \u00a0\u202f", "'": "'’"}
+"""Marks between thousands → the signs that are written for them, where there are several."""
 _DIGITS = {"Y": 4, "j": 3} | dict.fromkeys("ymdHIMS", 2)
 
 
@@ -56,27 +58,18 @@ def _trim(text: str, characters: str) -> str:
     """`text` without `characters` at both ends."""
 
 
-def converted(
-    column: ir.Value,
-    kind: Kind,
-    date_format: str | None = None,
-    decimal: str = ".",
-    thousands: str | None = None,
-    hours: int = 0,
-    time_zone: str = "UTC",
-) -> ir.Value:
-    """`column` as the engine's type for `kind`, read as `How` says.
-
-    Text is stripped of blanks and empty text is NULL; ids keep their zeros (``00123``) and their names (``NA``).
-    Amounts that are not finite are NULL. A time stamp becomes the civil day of its place: one that says how far it is
-    from Greenwich is set to `time_zone`, any other is that of the place already.
-    """
-    bare_column = bare(column) if column.type().is_string() else column
-    return of_bare(bare_column, kind, How(date_format, decimal, thousands, hours, time_zone))
+def converted(column: ir.Value, kind: Kind, date_format: str | None = None) -> ir.Value:
+    """`column` as the engine's type for `kind`: `of_bare`, whatever blanks are around it; empty text is NULL."""
+    return of_bare(bare(column) if column.type().is_string() else column, kind, How(date_format))
 
 
 def of_bare(column: ir.Value, kind: Kind, how: How) -> ir.Value:
-    """`converted`, where `column` has no blanks around it if it is text."""
+    """`column` as the engine's type for `kind`, where it has no blanks around it if it is text.
+
+    Ids keep their zeros (``00123``) and their names (``NA``). Amounts that are not finite are NULL. A time stamp
+    becomes the civil day of its place: one that says how far it is from Greenwich is set to the time zone of `how`, any
+    other is that of the place already.
+    """
     if kind == "text":
         return column if column.type().is_string() else as_text(column)
     if kind == "date":
@@ -130,8 +123,7 @@ def number_pattern(decimal: str, thousands: str | None) -> str:
     mark = f"[{decimal}]"
     digits = "[0-9]+"
     if thousands:
-        group = {" ": "[ \u00a0\u202f]", "'": "['’]"}.get(thousands, f"[{thousands}]")
-        digits = f"([0-9]{{1,3}}({group}[0-9]{{3}})+|[0-9]+)"
+        digits = f"([0-9]{{1,3}}([{_GROUPS.get(thousands, thousands)}][0-9]{{3}})+|[0-9]+)"
     return rf"^[+-]?({digits}{mark}?|{digits}{mark}[0-9]+|{mark}[0-9]+)([eE][+-]?[0-9]{{1,3}})?$"
 
 
@@ -139,7 +131,7 @@ def _plain_number(given: ir.StringValue, decimal: str, thousands: str | None) ->
     """Digits with a decimal point, where `given` is a number written with these marks; else NULL."""
     digits = given
     if thousands:
-        for mark in {" ": " \u00a0\u202f", "'": "'’"}.get(thousands, thousands):
+        for mark in _GROUPS.get(thousands, thousands):
             digits = digits.replace(mark, "")
     if decimal != ".":
         digits = digits.replace(decimal, ".")
@@ -206,7 +198,7 @@ def covariates(table: ibis.Table, names: Sequence[str], decimal: str = ".") -> M
     Text counts as numbers only if every given value is one and none is a code with a leading zero. Decides by
     looking at the values, in the engine, all columns at once.
     """
-    found = {name: _covariate(table[name], decimal) for name in names}
+    found = {name: _covariate(table[name]) for name in names}
     texts = {name: value for name, value in found.items() if value.type().is_string()}
     if not texts:
         return found
@@ -228,7 +220,7 @@ def covariates(table: ibis.Table, names: Sequence[str], decimal: str = ".") -> M
     return found
 
 
-def _covariate(column: ir.Value, decimal: str) -> ir.Value:
+def _covariate(column: ir.Value) -> ir.Value:
     kind = column.type()
     if kind.is_boolean() or kind.is_integer():
         return column.cast("int64")

@@ -14,8 +14,8 @@ from crmlab.data.convert import BLANKS
 
 SEPARATORS = (",", ";", "\t", "|")
 HEAD = 1 << 18
-csv.field_size_limit(max(HEAD, csv.field_size_limit()))
 """Bytes of a file that are looked at before it is read."""
+csv.field_size_limit(max(HEAD, csv.field_size_limit()))
 LOOKED = 10_000
 """Rows in which the decimal mark is looked for first."""
 
@@ -93,16 +93,16 @@ def header(text: str, wanted: Collection[str], separator: str | None) -> Header 
     text = text[len(blank) :]
     if not text.strip():
         return "holds no line of text: its first line must name the columns"
-    split = {s: _rows(text, s) for s in ([separator] if separator else SEPARATORS)}
-    chosen = separator or _separator(split, wanted)
+    split = {s: _rows(text, s) for s in SEPARATORS}
+    found = _separator(split, wanted)
+    chosen = separator or found
     if chosen is None:
         fit = " and ".join(shown(s) for s in SEPARATORS if len(split[s][0]) > 1)
         return f"line {above + 1} can be split at {fit}: declare separator, for example separator: {shown(';')}"
-    rows = split[chosen]
+    rows = _rows(text, chosen)
     names = [name.strip(BLANKS) for name in rows[0]]
-    other = _separator({s: _rows(text, s) for s in SEPARATORS}, wanted) if len(names) == 1 else None
-    if separator and other and len(_rows(text, other)[0]) > 1:
-        return f"line {above + 1} is not split at {shown(separator)}: declare separator: {shown(other)}"
+    if separator and len(names) == 1 and found and len(split[found][0]) > 1:
+        return f"line {above + 1} is not split at {shown(separator)}: declare separator: {shown(found)}"
     while len(names) > 1 and not names[-1]:
         names.pop()
     fault = _no_names(names, rows, wanted, above)

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from crmlab.contract import Fault, Sentence
 from crmlab.data.convert import How
-from crmlab.data.held import LARGE
+from crmlab.data.held import is_large
 from crmlab.data.params import FileParams
 from crmlab.data.paths import inside
-from crmlab.data.raw import LINE, Found
+from crmlab.data.raw import LINE, LOST, SET_ASIDE, Found
 from crmlab.data.schema import IDENTITY, SCHEMA, identifies
 from crmlab.data.text import open_text
 
@@ -102,17 +102,17 @@ def _open_parquet(con: ibis.BaseBackend, path: Path, where: str) -> Found | list
     except (duckdb.Error, OSError) as error:
         return [Fault(where, f"{path.name} cannot be read: {str(error).strip().splitlines()[0]}")]
     numbered = rows.rename({LINE: "file_row_number"})
-    return Found(numbered.mutate(**{LINE: numbered[LINE] + 1}), large=path.stat().st_size > LARGE // 4)
+    return Found(numbered.mutate(**{LINE: numbered[LINE] + 1}), large=is_large(path))
 
 
 def _twice(path: Path) -> str:
     """Names of columns that the engine would change, for it minds no case and numbers the rows itself."""
     try:
-        names = ["file_row_number", *pq.read_schema(path).names]
+        ours, names = ["file_row_number", LINE], pq.read_schema(path).names
     except (pa.ArrowException, OSError):
         return ""
-    folded = [name.casefold() for name in names]
-    return ", ".join(repr(name) for name in names[1:] if folded.count(name.casefold()) > 1)
+    folded = [name.casefold() for name in (*ours, *names)]
+    return ", ".join(repr(name) for name in names if folded.count(name.casefold()) > 1)
 
 
 def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened | list[Fault]:
@@ -129,8 +129,10 @@ def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened 
         return faults
     schema, mapped = SCHEMA[table], set(file.columns.values())
     own = [c for c in there if c not in mapped]
-    # A further column may be called after a canonical one, or differ from it in case alone: the engine knows no case.
+    # A further column may be called after a canonical one, or one of ours, or differ from it in case alone: the engine
+    # knows no case.
     taken = {c.casefold() for c in file.columns} | {c for c in schema.columns if c in own}
+    taken |= {SET_ASIDE, *(LOST + c for c in schema.columns)}
     names = dict(file.columns)
     for column in own:
         canonical = column in schema.columns and column not in file.columns
@@ -140,7 +142,7 @@ def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened 
     kept = tuple(c for c in further if c not in IDENTITY and c not in left_out)
     rows = found.rows.select(
         **{c: found.rows[name] for c, name in sorted(names.items(), key=lambda item: there.index(item[1]))},
-        **({LINE: found.rows[LINE]} if LINE in found.rows.columns else {}),
+        **({LINE: found.rows[LINE]} if found.lines is None else {}),
     )
     how = How(file.date_format, file.decimal or ".", file.thousands, file.hours, time_zone)
     stated = found.stated

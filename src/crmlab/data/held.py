@@ -10,7 +10,12 @@ import pandas as pd
 from ibis.util import gen_name
 
 LARGE = 32_000_000
-"""Files of more bytes than this are kept on disk and not in memory."""
+"""Files of more bytes than this, or of a quarter if packed, are kept on disk and not in memory."""
+
+
+def is_large(path: Path) -> bool:
+    """Whether the rows of a file are better kept on disk."""
+    return path.stat().st_size > (LARGE // 4 if path.suffix.lower() in (".gz", ".parquet") else LARGE)
 
 
 def scratch(con: ibis.BaseBackend) -> str | None:

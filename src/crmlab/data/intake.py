@@ -1,6 +1,6 @@
 """From raw tables to canonical ones: open, convert, check, set aside, and account for every row."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -10,32 +10,31 @@ import pandas as pd
 
 from crmlab.contract import Fault, Refused, Sentence
 from crmlab.data import rules
-from crmlab.data.checking import (
-    ACCOUNT,
-    INCOMPLETE,
-    KEPT,
-    NO_AMOUNT,
-    NO_DATE,
-    REPEATED,
-    TOO_LATE,
-    Checked,
-    checked,
-)
+from crmlab.data.checking import ACCOUNT, KEPT, Checked, checked
 from crmlab.data.consents import wide
 from crmlab.data.convert import How
 from crmlab.data.dialect import decimal_mark
 from crmlab.data.files import Opened, missing, named, open_raw
+from crmlab.data.held import held
 from crmlab.data.params import DataParams, FileParams
 from crmlab.data.paths import declared
 from crmlab.data.raw import SET_ASIDE
 from crmlab.data.refusal import look_alikes, mixed_marks, too_bad, undated
-from crmlab.data.schema import IDENTITY, NO_ID, SCHEMA, TYPES, Tables, identifies
+from crmlab.data.schema import SCHEMA, TYPES, Tables, identifies
 from crmlab.data.sources import SOURCES
 from crmlab.data.totals import people_of
 
-__all__ = ["INCOMPLETE", "KEPT", "NO_AMOUNT", "NO_DATE", "NO_ID", "REPEATED", "TOO_LATE", "Intake", "cut", "read"]
+__all__ = ["KEPT", "Intake", "cut", "read", "read_all"]
 
 BAD_COLUMNS = ["table", "file", *ACCOUNT]
+NOTHING = pd.DataFrame(
+    {"table": [], "date": pd.array([], "datetime64[s]"), "reason": [], "rows": pd.array([], "int64")}
+)
+"""The account of a study of which no table could be opened."""
+
+
+def _none_bad() -> pd.DataFrame:
+    return pd.DataFrame(columns=BAD_COLUMNS).astype({"line": "int64"})
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Intake:
     reading: pd.DataFrame
     notes: tuple[Sentence, ...] = ()
     extracted_on: date | None = None
-    bad: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=BAD_COLUMNS).astype({"line": "int64"}))
+    bad: pd.DataFrame = field(default_factory=_none_bad)
     people: Tables = field(default_factory=dict)
 
 
@@ -74,7 +73,6 @@ def read(
     *,
     folder: Path,
     con: ibis.BaseBackend,
-    extracted_on: date | None = None,
     name: str = "data",
     time_zone: str = "UTC",
 ) -> Intake:
@@ -88,8 +86,6 @@ def read(
         Folder of the params file, to which paths are relative.
     con
         The engine in which the tables live (DuckDB).
-    extracted_on
-        Last day the raw data cover; takes precedence over that of `params` and of the source.
     name
         What the faults are attributed to, for example the params file.
     time_zone
@@ -100,7 +96,7 @@ def read(
     Refused
         With all faults of all tables: a missing file or column, unreadable text, too many bad rows.
     """
-    intake, faults = read_all(params, folder=folder, con=con, extracted_on=extracted_on, time_zone=time_zone)
+    intake, faults = read_all(params, folder=folder, con=con, time_zone=time_zone)
     if faults:
         raise Refused(name, faults)
     return intake
@@ -111,7 +107,6 @@ def read_all(
     *,
     folder: Path,
     con: ibis.BaseBackend,
-    extracted_on: date | None = None,
     time_zone: str = "UTC",
     lean: bool = False,
 ) -> tuple[Intake, list[Fault]]:
@@ -120,21 +115,20 @@ def read_all(
     If `lean`, texts that no row must have are left out, where these do not matter to the check.
     """
     con.raw_sql("SET TimeZone = 'UTC'")
-    taken = _Taken(con, params, extracted_on or params.extracted_on, lean)
+    taken = _Taken(con, params, params.extracted_on, lean)
     if params.source is not None:
         _from_source(taken, time_zone)
     else:
         _from_files(taken, folder, time_zone)
-    bad = pd.concat(taken.bad, ignore_index=True)[BAD_COLUMNS] if taken.bad else Intake({}, pd.DataFrame()).bad
+    bad = pd.concat(taken.bad, ignore_index=True)[BAD_COLUMNS] if taken.bad else _none_bad()
     tables = rules.never_lost({table: taken.tables[table] for table in SCHEMA if table in taken.tables}, bad)
     if not taken.faults:
         taken.notes += rules.across(tables | taken.people)
-    nothing = pd.DataFrame({"date": pd.array([], "datetime64[s]"), "reason": [], "rows": pd.array([], "int64")})
-    reading = pd.concat([*taken.counts, nothing.assign(table="")] if not taken.counts else taken.counts)
+    reading = pd.concat(taken.counts or [NOTHING])
     reading = reading.groupby(["table", "date", "reason"], dropna=False, sort=False)["rows"].sum().reset_index()
-    reading = reading.assign(at=reading["table"].map(list(SCHEMA).index) if len(reading) else 0)
-    order = ["at", "date", "reason"]
-    reading = reading.sort_values(order, na_position="last", ignore_index=True)[["table", "date", "reason", "rows"]]
+    places = {table: place for place, table in enumerate(SCHEMA)}
+    order = {"by": ["table", "date", "reason"], "key": lambda c: c.map(places) if c.name == "table" else c}
+    reading = reading.sort_values(**order, na_position="last", ignore_index=True)
     return Intake(tables, reading, tuple(taken.notes), taken.last, bad, taken.people), taken.faults
 
 
@@ -172,7 +166,6 @@ class _Taken:
             columns = found.bad["column"].map(lambda c: names.get(c, c))
             self.bad.append(found.bad.assign(table=name, file=file, column=columns))
         self.notes += found.notes
-        self.faults += found.faults
 
 
 def _with(table: ibis.Table, columns: list[str], name: str) -> ibis.Table:
@@ -193,7 +186,7 @@ def _from_source(taken: _Taken, time_zone: str) -> None:
         for table, part in ((name, rows), ("consents", consents)):
             if part is None:
                 continue
-            own = {*SCHEMA[table].columns, *IDENTITY, SET_ASIDE}
+            own = {*SCHEMA[table].columns, SET_ASIDE}
             further = [c for c in part.columns if SCHEMA[table].open and c not in own and not identifies(c)]
             options = {"how": how, "further": further, "last": taken.last, "params": taken.params, "found": None}
             try:
@@ -201,7 +194,7 @@ def _from_source(taken: _Taken, time_zone: str) -> None:
             except duckdb.InvalidInputException as error:
                 taken.faults.append(Fault(table, f"cannot be read: {str(error).strip().splitlines()[0]}"))
                 continue
-            taken.faults += too_bad(table, done, table, how, None)
+            taken.faults += [*done.faults, *too_bad(table, done, table, how, None)]
             taken.add(table, done, table, {})
 
 
@@ -253,21 +246,22 @@ def _file(taken: _Taken, name: str, file: FileParams, opened: Opened) -> None:
     consents = None
     if name == "customers":
         rows, consents = wide(rows)
+    if consents is not None:  # first, for where the engine fails on the file nothing may have been taken from it
+        consents = held(taken.con, consents, large=opened.found.large)
     further = [c for c in opened.further if c in rows.columns]
     options = {"how": how, "last": taken.last, "params": taken.params, "found": opened.found, "lean": taken.lean}
     done = checked(taken.con, name, rows, further=further, **options)
-    faults = too_bad(f"files.{name}", done, opened.shown, how, file, opened.names)
+    where = f"files.{name}"
+    taken.faults += undated(done, rows, opened.shown, how, where)
+    taken.faults += too_bad(where, done, opened.shown, how, file, opened.names)
     taken.notes += notes
     if name == "transactions":
         reasons = done.counts.groupby("reason")["rows"].sum().to_dict()
-        faults += rules.refused(reasons, taken.params, opened.shown, done.lines)
+        taken.faults += rules.refused(reasons, taken.params, opened.shown, done.lines)
         taken.people[name] = people_of(done.kept, taken.con)
         taken.notes += look_alikes(taken.people[name])
-    taken.add(
-        name, replace(done, faults=undated(done, rows, opened.shown, how, f"files.{name}")), opened.shown, opened.names
-    )
-    taken.faults += faults
+    taken.add(name, done, opened.shown, opened.names)
     if consents is not None:
         given = checked(taken.con, "consents", consents, further=(), **(options | {"found": None}))
-        given = replace(given, faults=undated(given, consents, opened.shown, how, f"files.{name}"))
+        taken.faults += undated(given, consents, opened.shown, how, where)
         taken.add("consents", given, opened.shown, {})

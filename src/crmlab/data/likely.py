@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-DATE_FORMATS = (
-    *("%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
-    *("%Y%m%d", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%m.%d.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d-%b-%Y"),
-    *("%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
-)
-CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-FIRST_YEAR, LAST_YEAR = 1900, 2199
+from crmlab.data.convert import EARLIEST, LATEST
+from crmlab.data.mends import CLOCKS, DAYS_FIRST, MONTHS_FIRST, OTHERS, reads
+
 MOST = 0.95
 """A column holds what at least this share of its values is."""
 
@@ -68,6 +64,8 @@ WORDS: Mapping[str, str] = {
     "fee": "fee canone gebuehr cuota tarifa monthly",
     "email": "email mail emailaddress posta",
     "name": "name nome nominativo fullname vorname nachname cognome nom nombre firstname lastname surname",
+    "first_name": "firstname vorname prenom nome nombre",
+    "last_name": "lastname surname nachname cognome apellido nom",
     "phone": "phone telefono telefon telephone mobile cellulare handy tel",
     "email_sha256": "emailsha256 sha256 hashedemail emailhash",
 }
@@ -177,8 +175,8 @@ def _formats(found: list[str]) -> tuple[str, ...]:
     shares = {
         day + clock: share
         for clock in CLOCKS
-        for day in DATE_FORMATS
-        if (share := _share(found, lambda v, form=day + clock: _fits(v, form))) >= MOST
+        for day in (*DAYS_FIRST, *MONTHS_FIRST, *OTHERS)
+        if (share := _share(found, lambda v, form=day + clock: reads(v, form))) >= MOST
     }
     best = max(shares.values(), default=0)
     return tuple(form for form, share in shares.items() if share == best)
@@ -194,19 +192,9 @@ def _is_iso(value: str) -> bool:
     if not re.match(r"\d{4}-\d{2}-\d{2}", value):
         return False
     try:
-        return FIRST_YEAR <= datetime.fromisoformat(value).year <= LAST_YEAR
+        return EARLIEST <= datetime.fromisoformat(value).date() <= LATEST
     except ValueError:
         return False
-
-
-def _fits(value: str, form: str) -> bool:
-    if "%Y%m%d" in form and not re.match(r"\d{8}(\D|$)", value):
-        return False
-    try:
-        year = datetime.strptime(value, form).year
-    except ValueError:
-        return False
-    return FIRST_YEAR <= year <= LAST_YEAR and ("%Y" not in form or str(year) in value)
 
 
 def _marks(found: list[str]) -> tuple[str | None, str]:

@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from crmlab.data.convert import number_pattern, run_together
+from crmlab.data.convert import EARLIEST, LATEST, number_pattern, run_together
 
-DAYS_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y")
-MONTHS_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
+DAYS_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%d%m%Y")
+MONTHS_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y", "%m%d%Y")
 OTHERS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y"),
-    *("%B %d, %Y", "%d%m%Y", "%Y-%d-%m"),
+    *("%B %d, %Y", "%Y-%d-%m"),
 )
 CLOCKS = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S %z")
 NUMBERS = ((",", None), (".", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
@@ -27,9 +27,9 @@ def for_dates(values: Sequence[str], declared: str | None) -> str:
     if fits := days or months or others:
         return f'declare date_format: "{fits}", which reads them'
     for day, month in zip(DAYS_FIRST, MONTHS_FIRST, strict=True):
-        if all(_reads(v, day) or _reads(v, month) for v in values):
-            one = next(v for v in values if not _reads(v, month))
-            other = next(v for v in values if not _reads(v, day))
+        if all(reads(v, day) or reads(v, month) for v in values):
+            one = next(v for v in values if not reads(v, month))
+            other = next(v for v in values if not reads(v, day))
             return f"{one!r} is day first and {other!r} month first: write all dates alike where the file is made"
     if all(re.fullmatch(r"[2-6][0-9]{4}(\.[0-9]+)?", v) for v in values):
         return "they are Excel's numbers of days: make the column a date in Excel and save again"
@@ -56,13 +56,14 @@ def for_numbers(values: Sequence[str], decimal: str | None, thousands: str | Non
 
 def _fitting(values: Sequence[str], forms: Sequence[str]) -> str | None:
     timed = [form + clock for form in forms for clock in CLOCKS]
-    return next((form for form in timed if values and all(_reads(v, form) for v in values)), None)
+    return next((form for form in timed if all(reads(v, form) for v in values)), None)
 
 
-def _reads(value: str, form: str) -> bool:
+def reads(value: str, form: str) -> bool:
+    """Whether `value` is a date in the format `form`."""
     if (pattern := run_together(form)) and not re.search(pattern, value):
         return False
     try:
-        return 1900 <= datetime.strptime(value, form).year <= 2199
+        return EARLIEST <= datetime.strptime(value, form).date() <= LATEST
     except ValueError:
         return False

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import to_json
 
 from crmlab.contract import Params
 from crmlab.data.schema import SCHEMA
@@ -152,13 +153,14 @@ def _known_tables(files: dict[str, FileParams]) -> None:
 def _valid_options(source: str, options: dict[str, Any]) -> None:
     model = SOURCES[source].options
     try:
-        model.model_validate(options)
+        # Strict as the params file around them is: text is no number, and yes is not 1.
+        model.model_validate_json(to_json(options), strict=True)
     except ValidationError as error:
         faults = []
         for fault in error.errors():
-            where = ".".join(map(str, fault["loc"]))
+            where, expected = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Input should be ")
             if fault["type"] == "extra_forbidden":
                 faults.append(f"options.{where}: no such option; {_known(where, list(model.model_fields))}")
             else:
-                faults.append(f"options.{where}: got {fault['input']!r}, {fault['msg']}")
+                faults.append(f"options.{where}: got {fault['input']!r}, expected {expected}")
         raise ValueError("; ".join(faults)) from None

@@ -74,7 +74,7 @@ def unreadable(path: Path, shown: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         if path.name != Path(shown).name:
             return f"no such file: {path}, to which {shown} is a link; mend the link"
-        return f"no such file: {path}{near_file(path, shown)}"
+        return f"no such file: {path}{_near_file(path, shown)}"
     except OSError as error:
         return f"{shown} cannot be read: {error.strerror}; check its name and permissions"
     for is_kind, kind in _KINDS:
@@ -85,7 +85,7 @@ def unreadable(path: Path, shown: str) -> str | None:
     return None
 
 
-def near_file(path: Path, shown: str = "") -> str:
+def _near_file(path: Path, shown: str) -> str:
     """A hint at what was meant by the `path` of a file that is not there."""
     if "\\" in shown:
         return "; write / between folders, not \\"

@@ -67,19 +67,19 @@ def proposal_for(table: str, file: str, raw: Mapping[str, Values]) -> Proposal:
     why: dict[str, str] = {}
     doubts: dict[str, list[str]] = {}
     wanted = [*schema.required, *(c for c in schema.columns if c not in schema.required)]
-    for canonical in [*wanted, *(IDENTITY if table == "customers" else ())]:
+    for canonical in [*wanted, *(_identity(raw) if table == "customers" else ())]:
         kind = schema.columns.get(canonical, "text")
         must = canonical in schema.required
         likely = _likely(canonical, kind, {c: v for c, v in raw.items() if c not in columns.values()}, must=must)
         if len(likely) == 1:
-            columns[canonical], why[canonical] = likely[0], evidence(raw[likely[0]], kind)
+            columns[canonical], why[canonical] = likely[0], _evidence(raw[likely[0]], kind)
         elif must or len(likely) > 1:
             doubts[canonical] = likely
     told = bool(re.search("|".join(rf"(?<![a-z]){w}" for w in FILES[table].split()), file.lower()))
     told |= table == "customers" and bool(consents)
     needed = len(schema.required) or 1
-    named = schema.required or [c for c in schema.any_of if c in columns][:1]
-    have = sum(c in columns or bool(doubts.get(c)) for c in named)
+    needs = schema.required or [c for c in schema.any_of if c in columns][:1]
+    have = sum(c in columns or bool(doubts.get(c)) for c in needs)
     dated = [c for c in schema.required if schema.columns[c] == "date"]
     impossible = any(c not in columns and not doubts.get(c) for c in dated) or have == 0
     extra = sum(c in columns for c in schema.columns if c not in schema.required)
@@ -88,9 +88,16 @@ def proposal_for(table: str, file: str, raw: Mapping[str, Values]) -> Proposal:
         score = 0.0
     if table == "suppression" and not told and ("email_sha256" not in columns or len(raw) > len(schema.columns)):
         score = 0.0  # somebody's id alone says nothing
-    if table == "customers" and not (told or raw[columns["customer_id"]].unique if "customer_id" in columns else told):
+    if table == "customers" and not (told or ("customer_id" in columns and raw[columns["customer_id"]].unique)):
         score = 0.0
     return Proposal(table, score, columns, why, doubts)
+
+
+def _identity(raw: Mapping[str, Values]) -> list[str]:
+    """The columns of `IDENTITY` to look for: a name in two where the file has both parts of it, else whole."""
+    first, last = (_likely(part, "text", raw, must=False) for part in ("first_name", "last_name"))
+    whole = not (first and last) or first == last
+    return [c for c in IDENTITY if c not in (("first_name", "last_name") if whole else ("name",))]
 
 
 def _wide(raw: Mapping[str, Values]) -> set[str]:
@@ -99,7 +106,7 @@ def _wide(raw: Mapping[str, Values]) -> set[str]:
     return set(rest) if any(channel_named(channel) in OTHERS for channel in rest.values()) else set()
 
 
-def evidence(found: Values, kind: Kind) -> str:
+def _evidence(found: Values, kind: Kind) -> str:
     """What a sample says for a column, in words without values."""
     if not found.given:
         return "by its name; the sample holds no value"

@@ -13,6 +13,9 @@ from crmlab.contract import Fault, Sentence
 SET_ASIDE = "set_aside"
 """Column in which a source may say why it sets a row aside (a marked word), or NULL."""
 
+LOST = "lost_"
+"""Begins the name of a column that tells on which rows a value was given and could not be read."""
+
 LINE = "line of the file"
 """Column of a raw table: the physical line of a row (of a text file, where the header is line 1), its row in a sheet
 (the header counted), or its number from 1 on in Parquet and databases."""

@@ -10,8 +10,11 @@ import pandas as pd
 
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import frame_html
-from crmlab.data.intake import KEPT
+from crmlab.data.checking import KEPT
 from crmlab.data.schema import SCHEMA
+
+NUMBERED = 10
+"""Lines that are named of each kind; three dots say that there are more."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,20 @@ class ReadingReport(Result):
         )
 
 
-def lines_of(bad: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
-    """Where the rows that were set aside are: table, file, reason, column, rows, lines (text: the first `most`).
+def lines_of(bad: pd.DataFrame) -> pd.DataFrame:
+    """Where the rows that were set aside are: table, file, reason, column, rows, lines (text: the first `NUMBERED`).
 
     Parameters
     ----------
     bad
         `Intake.bad`. Of its columns only table, file, line, reason and column are read: nothing that was found in a
         line gets any further.
-    most
-        Numbers given of each; three dots say that there are more.
     """
     by = ["table", "file", "reason", "column"]
     found = []
     for keys, rows in bad.groupby(by, sort=True)["line"]:
         known = rows[rows > 0].sort_values()
-        numbers = ", ".join(map(str, known.head(most))) + (", …" if len(known) > most else "")
+        numbers = ", ".join(map(str, known.head(NUMBERED))) + (", …" if len(known) > NUMBERED else "")
         found.append((*keys, len(rows), numbers))
     return pd.DataFrame(found, columns=[*by, "rows", "lines"])
 

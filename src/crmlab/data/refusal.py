@@ -22,6 +22,7 @@ NAMED = 5
 """Lines that a refusal names."""
 UNSEEN = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 """Signs that nobody sees, and that make two ids of one."""
+MARKS = "write them alike, or declare decimal (and thousands)"
 TRIED = 500
 """Values on which formats are tried."""
 
@@ -74,17 +75,13 @@ def too_bad(
             else []
         )
     if params is not None and params.decimal is None and (other := _with_other_mark(found.bad, name, how)):
-        what = f"{file} writes numbers with a decimal point and with a decimal comma, for example {other}; {MARKS}"
-        return [Fault(where, what)]
+        return [_both_marks(where, file, other)]
     if bad.sum() <= MOST_BAD * total:
         return []
     why = ", ".join(f"{rows:,} {reason}" for reason, rows in bad.items())
     parts = [f"{file}: {bad.sum():,} of {total:,} rows are bad ({why}), more than {MOST_BAD:.0%}"]
     parts += [_told(found.bad[found.bad["reason"] == reason], reason, how, params, names) for reason in bad.index[:3]]
     return [Fault(where, "; ".join(parts))]
-
-
-MARKS = "write them alike, or declare decimal (and thousands)"
 
 
 def mixed_marks(rows: ibis.Table, columns: Sequence[str], file: str, where: str) -> Fault:
@@ -100,6 +97,10 @@ def mixed_marks(rows: ibis.Table, columns: Sequence[str], file: str, where: str)
         mark, other = (",", ".") if "," in examples[0] else (".", ",")
         mend = f'declare decimal: "{mark}", or decimal: "{other}" and thousands: "{mark}"'
         return Fault(where, f"{what}; {mend}")
+    return _both_marks(where, file, seen)
+
+
+def _both_marks(where: str, file: str, seen: str) -> Fault:
     return Fault(
         where, f"{file} writes numbers with a decimal point and with a decimal comma, for example {seen}; {MARKS}"
     )

@@ -14,7 +14,7 @@ from crmlab.contract.result import FEWEST
 from crmlab.data.consents import EVERY, GRANTED, OTHERS, UNREADABLE, channel_of, state_of
 from crmlab.data.convert import BLANKS
 from crmlab.data.params import DataParams
-from crmlab.data.raw import SET_ASIDE
+from crmlab.data.raw import LOST, SET_ASIDE
 from crmlab.data.schema import NO_ID, Tables
 
 REPEATS = "repeats"
@@ -27,7 +27,6 @@ DUPLICATE = mark("exactly the same line again")
 RETURNED = mark("a return, set aside as declared")
 """Reasons that are decisions, not bad rows."""
 
-NO_LINES: Mapping[str, list[int]] = {}
 MOST_UNDATED = 0.5
 """Where more of the dates given cannot be read, they are written in another format than was declared."""
 
@@ -73,9 +72,7 @@ def refusable(params: DataParams) -> list[str]:
     return [r for r, p in ((DUPLICATE, params.duplicates), (RETURNED, params.returns)) if p == "refuse"]
 
 
-def refused(
-    reasons: Mapping[str, int], params: DataParams, file: str = "the file", lines: Mapping[str, list[int]] = NO_LINES
-) -> list[Fault]:
+def refused(reasons: Mapping[str, int], params: DataParams, file: str, lines: Mapping[str, list[int]]) -> list[Fault]:
     """Faults where transactions hold what the study declares it refuses.
 
     Parameters
@@ -128,7 +125,7 @@ def _consents(typed: ibis.Table, last: date | None) -> Ruled:
         anywhere=(~given & ~rows.channel.isin([*OTHERS, EVERY])).sum(),
         nowhere=(given & (rows.channel == "")).sum(),
         dates=rows.date.count(),
-        **({"lost": rows.lost_date.sum()} if "lost_date" in rows.columns else {}),
+        **({"lost": rows[f"{LOST}date"].sum()} if f"{LOST}date" in rows.columns else {}),
     )
     counts = _whole(found)
     faults, dates, lost = [], counts["dates"], counts.get("lost", 0)
@@ -219,8 +216,8 @@ def never_lost(tables: Tables, bad: pd.DataFrame) -> Tables:
         fields = {f.strip(f"{BLANKS}\0\"'") for line in lines for f in re.split(r"[,;|\t\r\n]", str(line))} - {""}
         if not fields or name not in tables:
             continue
-        if "customer_id" in tables[name].columns:
-            ids = [t.select("customer_id") for n, t in tables.items() if n in KNOWN and "customer_id" in t.columns]
+        ids = [t.select("customer_id") for n, t in tables.items() if n in KNOWN]
+        if ids and "customer_id" in tables[name].columns:
             known = ibis.union(*ids, distinct=True) if len(ids) > 1 else ids[0].distinct()
             named = known.filter(known.customer_id.isin(sorted(fields)))
             added[name] = ibis.union(added[name], _doubt(tables[name], named))

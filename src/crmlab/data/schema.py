@@ -27,9 +27,10 @@ IDENTITY = ("email", "name", "first_name", "last_name", "phone")
 IDENTIFYING = frozenset(
     (
         "email", "mail", "emailaddress", "postaelettronica", "name", "fullname", "firstname", "lastname", "givenname",
-        "familyname", "surname", "customername", "nome", "cognome", "nominativo", "nomecliente", "ragionesociale",
-        "nomeecognome", "phone", "phonenumber", "telephone", "tel", "telefono", "mobile", "mobilephone", "cellulare",
-        "address", "addressline1", "streetaddress", "street", "indirizzo", "iban", "taxcode", "codicefiscale", "ssn",
+        "familyname", "surname", "customername", "nom", "nome", "cognome", "nominativo", "nomecliente",
+        "ragionesociale", "nomeecognome", "phone", "phonenumber", "telephone", "tel", "telefon", "telefono", "handy",
+        "mobile", "mobilephone", "cellulare", "posta", "address", "addressline1", "streetaddress", "street",
+        "indirizzo", "iban", "taxcode", "codicefiscale", "ssn",
         "passport", "password", "ip", "ipaddress", "username", "vorname", "nachname", "prenom", "nombre", "apellido",
     )
 )  # fmt: skip
@@ -185,7 +186,7 @@ KEYS: Mapping[str, str] = {"customers": "customer_id", "offers": "offer_id", "pr
 def identifies(column: str) -> bool:
     """Whether a column says by its name that it holds who somebody is."""
     bare = unicodedata.normalize("NFD", column.lower())
-    return column in IDENTITY or "".join(c for c in bare if c.isascii() and c.isalnum()) in IDENTIFYING
+    return "".join(c for c in bare if c.isascii() and c.isalnum()) in IDENTIFYING
 
 
 def nothing(name: str) -> ibis.Table:

@@ -1,7 +1,6 @@
 """Open a text file as a table of text: nothing guessed, read by the engine where sound and line by line where not."""
 
 import codecs
-import errno
 import glob
 import gzip
 import tempfile
@@ -17,7 +16,7 @@ import pyarrow as pa
 from crmlab.contract import Fault, Sentence
 from crmlab.data import dialect, lines
 from crmlab.data.dialect import Header
-from crmlab.data.held import LARGE, held, scratch
+from crmlab.data.held import held, is_large, scratch
 from crmlab.data.params import FileParams
 from crmlab.data.raw import Found, hold
 from crmlab.data.schema import SCHEMA
@@ -55,11 +54,9 @@ def open_text(
     except UnicodeError as error:
         what = f"{path.name} cannot be read as {file.encoding} ({error.reason if hasattr(error, 'reason') else error})"
         return [Fault(where, f"{what}; declare the encoding it has, such as utf-8 or cp1252")]
-    except duckdb.Error as error:
+    except duckdb.InvalidInputException as error:
         return [Fault(where, f"{path.name} cannot be read: {str(error).strip().splitlines()[0]}")]
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
-            raise
+    except (PermissionError, FileNotFoundError) as error:
         return [Fault(where, f"{path.name} cannot be read: {error.strerror}; check the file and its permissions")]
 
 
@@ -100,7 +97,7 @@ def _in_engine(
     rows = _engine_reads(con, path, known, header=True)
     opened = partial(_line_by_line, con, path, file, where, known)
     located = partial(_lines_of, path, known, count)
-    return Found(rows, stated=_stated(path, known), lines=located, carefully=opened, large=_is_large(path))
+    return Found(rows, stated=_stated(path, known), lines=located, carefully=opened, large=is_large(path))
 
 
 def _engine_reads(con: ibis.BaseBackend, path: Path, known: Header, *, header: bool) -> ibis.Table:
@@ -129,7 +126,7 @@ def _line_by_line(
             read = lines.pieces(path, file.encoding)
             found = lines.sift(read, grammar, skip=known.lines, keep=kept.write)
         if found.rows:
-            rows = held(con, _engine_reads(con, sound, known, header=False), large=_is_large(sound))
+            rows = held(con, _engine_reads(con, sound, known, header=False), large=is_large(sound))
         else:
             rows = hold(con, ibis.util.gen_name("no_rows"), pa.table({n: pa.array([], "string") for n in known.names}))
     bad = pd.DataFrame(found.bad, columns=["line", "reason", "text"]).astype({"line": "int64"})
@@ -138,7 +135,7 @@ def _line_by_line(
         bad,
         stated=_stated(path, known),
         lines=lambda numbers, _: {n: found.line_of(n) for n in numbers},
-        large=_is_large(path),
+        large=is_large(path),
     )
 
 
@@ -149,10 +146,6 @@ def _lines_of(path: Path, known: Header, count: int, numbers: list[int], rows: i
     grammar = lines.grammar(known.separator, len(known.names))
     found = lines.sift(lines.pieces(path, "utf-8"), grammar, skip=known.lines)
     return {n: found.line_of(n) for n in numbers}
-
-
-def _is_large(path: Path) -> bool:
-    return path.stat().st_size > (LARGE // 4 if path.suffix.lower() == ".gz" else LARGE)
 
 
 def _stated(path: Path, known: Header) -> tuple[Sentence, ...]:

@@ -7,6 +7,7 @@ by chance alone. What is known of one customer counts for everybody at the same 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from crmlab.activation.eligibility import CAPPED, NO_CONSENT, SUPPRESSED
@@ -94,24 +95,23 @@ def choose(assignment: pd.DataFrame, people: pd.DataFrame, day: Day, earlier: Ea
     rows["place"] = rows["place"].fillna("")
     rows["usable"] = rows["usable"].eq(True)
     rows["control"] = rows["arm"] == CONTROL
-    place, before = rows["place"], rows.index.isin(list(earlier.ledger))
+    place, before, listed = rows["place"], rows.index.isin(earlier.ledger), rows.index.isin(earlier.listed)
     forbidden = _places(people, {*day.suppressed, *day.erased, *day.objecting})
     both = set(place[rows["control"]]) & set(place[~rows["control"]]) - {""}
     reason = pd.Series(DELIVERED, index=rows.index, dtype="object")
 
-    def bar(word: str, who: pd.Series) -> None:
+    def bar(word: str, who: pd.Series | np.ndarray) -> None:
         reason[(reason == DELIVERED) & who] = word
 
-    bar(ERASED, pd.Series(rows.index.isin(list(day.erased)), rows.index))
-    bar(SUPPRESSED, pd.Series(rows.index.isin(list(day.suppressed)), rows.index))
-    bar(NO_CONSENT, pd.Series(~rows.index.isin(list(day.consenting)), rows.index))
+    bar(ERASED, rows.index.isin(day.erased))
+    bar(SUPPRESSED, rows.index.isin(day.suppressed))
+    bar(NO_CONSENT, ~rows.index.isin(day.consenting))
     bar(NO_ADDRESS, ~rows["usable"])
     bar(SHARED, place.isin(forbidden | both))
     bar(TWICE, _second(rows[reason == DELIVERED], earlier, rows).reindex(rows.index, fill_value=False))
-    listed = rows.index.isin(list(earlier.listed))
-    bar(EARLIER, pd.Series(before & ~listed & ~rows["control"].to_numpy(), rows.index))
-    often = rows.index.isin(list(day.capped)) | place.isin(_places(people, set(day.capped)))
-    bar(CAPPED, pd.Series(often & ~before, rows.index))
+    bar(EARLIER, before & ~listed & ~rows["control"])
+    often = rows.index.isin(day.capped) | place.isin(_places(people, day.capped))
+    bar(CAPPED, often & ~before)
     fine = reason == DELIVERED
     now = sorted(rows.index[fine & ~rows["control"]])
     return Chosen(
@@ -123,18 +123,16 @@ def choose(assignment: pd.DataFrame, people: pd.DataFrame, day: Day, earlier: Ea
     )
 
 
-def _places(people: pd.DataFrame, who: set[str]) -> set[str]:
+def _places(people: pd.DataFrame, who: Collection[str]) -> set[str]:
     """The addresses of `who`."""
-    return set(people.loc[people.index.isin(list(who)), "place"]) - {""}
+    return set(people.loc[people.index.isin(who), "place"]) - {""}
 
 
 def _second(free: pd.DataFrame, earlier: Earlier, everybody: pd.DataFrame) -> pd.Series:
     """Of those nothing else holds back, who is not the one who stands for their address: whoever was first."""
-    known, ledger = free[free["place"] != ""], set(earlier.ledger)
-    fresh = ~known.index.isin(list(ledger))
-    ranked = known.assign(fresh=fresh).sort_values(["fresh", "order"])
+    known = free[free["place"] != ""]
+    ranked = known.assign(fresh=~known.index.isin(earlier.ledger)).sort_values(["fresh", "order"])
     second = ranked.duplicated(["control", "place"])
     # An address that was delivered to once is not delivered to again under another customer's id.
-    taken = set(everybody.loc[everybody.index.isin(list(ledger)) & ~everybody["control"], "place"])
-    taken |= set(earlier.reached)
+    taken = _places(everybody[~everybody["control"]], earlier.ledger) | set(earlier.reached)
     return second | (ranked["fresh"] & ranked["place"].isin(taken) & ~ranked["control"])

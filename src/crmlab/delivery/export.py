@@ -9,9 +9,7 @@ from crmlab.data.identity import read_identity
 from crmlab.delivery.choose import Chosen, choose
 from crmlab.delivery.files import files_of, ledger_of
 from crmlab.delivery.formats import needed
-from crmlab.delivery.today import day_of, earlier_of, people_of
-from crmlab.stage.context import take_in
-from crmlab.stage.erased import erased, erased_addresses
+from crmlab.delivery.today import day_of, earlier_of, erased_of, people_of
 from crmlab.stage.folder import Published, altered, folder_of, lock, published
 from crmlab.stage.ledger import (
     ADDS,
@@ -26,7 +24,7 @@ from crmlab.stage.ledger import (
     ledger,
 )
 from crmlab.stage.people import pseudonyms
-from crmlab.stage.taking import key_of
+from crmlab.stage.taking import key_of, take_in
 from crmlab.study import Cycle, StudyFile, load_study
 
 
@@ -62,13 +60,11 @@ def export_list(path: Path, cycle: str, channel: str, *, form: str, today: date)
         called = pseudonyms(identity["customer_id"], key)
         people = people_of(identity, called, channel=channel, form=form, key=key)
         _refuse_without_address(people["usable"].any(), needed(form, channel))
-        sent = ledger(study_folder)
-        gone = erased(study_folder, key) | set(people.index[people["mark"].isin(erased_addresses(study_folder))])
         day = day_of(
             intake.tables,
             people,
-            sent=sent,
-            erased=gone,
+            sent=ledger(study_folder),
+            gone=erased_of(study_folder, people, key),
             channel=channel,
             campaign=campaign,
             params=file.study.eligibility,

@@ -38,7 +38,9 @@ class Form:
     Parameters
     ----------
     columns
-        Header → the cell of a customer, in order.
+        The headers, in order.
+    cells
+        A customer → their cells, in the same order.
     keys
         Which of ``email``, ``phone`` and ``customer_id`` tell the sender who is meant: one of them is needed.
     cell
@@ -49,7 +51,8 @@ class Form:
         Headers whose cells, where filled, may stand but once in a file.
     """
 
-    columns: Mapping[str, Callable[[Row], str]]
+    columns: tuple[str, ...]
+    cells: Callable[[Row], tuple[str, ...]]
     keys: tuple[str, ...]
     cell: Mapping[str, Callable[[str], bool]]
     once: tuple[str, ...]
@@ -114,26 +117,21 @@ def _free(cell: str) -> bool:
 
 FORMS: Mapping[str, Form] = {
     "plain": Form(
-        columns={
-            "customer_id": lambda row: text(row["customer_id"]),
-            "email": lambda row: row["email"],
-            "phone": lambda row: row["phone"],
-            "name": lambda row: text(_whole_name(row)),
-            "campaign": lambda row: text(row["campaign"]),
-        },
+        columns=("customer_id", "email", "phone", "name", "campaign"),
+        cells=lambda row: (
+            text(row["customer_id"]),
+            row["email"],
+            row["phone"],
+            text(_whole_name(row)),
+            row["campaign"],
+        ),
         keys=("customer_id", "email", "phone"),
         cell={"email": _email, "phone": _phone},
         once=("customer_id",),
     ),
     "customer_match": Form(
-        columns={
-            "Email": lambda row: _hashed(matched_email(row["email"])),
-            "Phone": lambda row: _hashed(row["phone"]),
-            "First Name": lambda row: _address(row)[0],
-            "Last Name": lambda row: _address(row)[1],
-            "Country": lambda row: _address(row)[2],
-            "Zip": lambda row: _address(row)[3],
-        },
+        columns=("Email", "Phone", "First Name", "Last Name", "Country", "Zip"),
+        cells=lambda row: (_hashed(matched_email(row["email"])), _hashed(row["phone"]), *_address(row)),
         keys=("email", "phone"),
         cell={
             **dict.fromkeys(("Email", "Phone", "First Name", "Last Name"), _hash),
@@ -143,12 +141,8 @@ FORMS: Mapping[str, Form] = {
         once=(),
     ),
     "mailchimp": Form(
-        columns={
-            "Email Address": lambda row: row["email"],
-            "First Name": lambda row: text(names(row)[0], TEXT_BYTES),
-            "Last Name": lambda row: text(names(row)[1], TEXT_BYTES),
-            "Tags": lambda row: row["campaign"],
-        },
+        columns=("Email Address", "First Name", "Last Name", "Tags"),
+        cells=lambda row: (row["email"], *(text(name, TEXT_BYTES) for name in names(row)), row["campaign"]),
         keys=("email",),
         cell={
             "Email Address": lambda cell: cell != "" and _email(cell),
@@ -159,20 +153,16 @@ FORMS: Mapping[str, Form] = {
         once=("Email Address",),
     ),
     "klaviyo": Form(
-        columns={
-            "Email": lambda row: row["email"],
-            "Phone Number": lambda row: row["phone"],
-            "First Name": lambda row: text(names(row)[0]),
-            "Last Name": lambda row: text(names(row)[1]),
-            "Campaign": lambda row: row["campaign"],
-        },
+        columns=("Email", "Phone Number", "First Name", "Last Name", "Campaign"),
+        cells=lambda row: (row["email"], row["phone"], *map(text, names(row)), row["campaign"]),
         keys=("email", "phone"),
         cell={"Email": _email, "Phone Number": _phone},
         once=("Email", "Phone Number"),
         largest=50_000_000,
     ),
     "braze": Form(
-        columns={"external_id": lambda row: row["customer_id"]},
+        columns=("external_id",),
+        cells=lambda row: (row["customer_id"],),
         keys=("customer_id",),
         cell={"external_id": lambda cell: cell != "" and _free(cell)},
         once=("external_id",),
@@ -225,11 +215,12 @@ def written(form: Form, rows: list[Row], channel: str = "email") -> str:
     seen: dict[str, set[str]] = {header: set() for header in form.once if header != headers[0]}
     lines = [headers]
     for row in rows:
-        line = [form.columns[header](row) for header in headers]
-        lines.append(["" if cell in seen.get(h, ()) else cell for h, cell in zip(headers, line, strict=True)])
-        for header, cell in zip(headers, line, strict=True):
-            if header in seen:
-                seen[header].add(cell)
+        line = dict(zip(form.columns, form.cells(row), strict=True))
+        for header, earlier in seen.items():
+            if line[header] in earlier:
+                line[header] = ""
+            earlier.add(line[header])
+        lines.append([line[header] for header in headers])
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(lines)
     return file.getvalue()

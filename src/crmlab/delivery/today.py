@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 
 import ibis
 import pandas as pd
@@ -10,11 +11,12 @@ import pyarrow as pa
 from crmlab.activation.eligibility import EligibilityParams, contacts_since
 from crmlab.activation.permission import consented, suppressed, suppressed_digests
 from crmlab.data.addresses import digests, matched_email, normal_email, normal_phone
-from crmlab.data.consents import GRANTED, OTHERS, channel_named
+from crmlab.data.consents import GRANTED, OTHERS, channel_of
 from crmlab.data.identity import FIELDS
 from crmlab.data.raw import hold
 from crmlab.delivery.choose import Day, Earlier
 from crmlab.delivery.formats import PHONES, usable
+from crmlab.stage.erased import erased, erased_addresses
 from crmlab.stage.ledger import LIST, Delivered
 from crmlab.stage.people import address_mark
 from crmlab.trials.assignment import CONTROL
@@ -49,7 +51,7 @@ def day_of(
     people: pd.DataFrame,
     *,
     sent: pd.DataFrame,
-    erased: Collection[str],
+    gone: Collection[str],
     channel: str,
     campaign: str,
     params: EligibilityParams,
@@ -66,6 +68,8 @@ def day_of(
         What `people_of` returned.
     sent
         The ledger of the study.
+    gone
+        What `erased_of` returned.
     """
     consents, barred, contacts = (tables.get(name) for name in ("consents", "suppression", "contacts"))
     consenting = set() if consents is None else set(consented(consents, channel, today))
@@ -78,9 +82,14 @@ def day_of(
         consenting=consenting,
         objecting=set() if consents is None else _refusing(consents, channel) - consenting,
         suppressed=set() if barred is None else _suppressed(barred, people),
-        erased=set(erased),
+        erased=gone,
         capped=capped,
     )
+
+
+def erased_of(study_folder: Path, people: pd.DataFrame, key: bytes) -> set[str]:
+    """Who was erased, or is at the address of somebody who was."""
+    return erased(study_folder, key) | set(people.index[people["mark"].isin(erased_addresses(study_folder))])
 
 
 def earlier_of(past: Sequence[Delivered], same: Sequence[Delivered], people: pd.DataFrame) -> Earlier:
@@ -95,9 +104,9 @@ def earlier_of(past: Sequence[Delivered], same: Sequence[Delivered], people: pd.
 
 def _refusing(consents: ibis.Table, channel: str) -> set[str]:
     """Who ever refused the channel, or one that cannot be read."""
-    rows = consents.filter(consents.state != GRANTED).select("customer_id", "channel").distinct().to_pandas()
-    named = rows["channel"].fillna("").map({c: channel_named(c) for c in {"", *rows["channel"].dropna()}})
-    return set(rows.loc[(named == channel) | ~named.isin(OTHERS), "customer_id"])
+    named = channel_of(consents.channel)
+    rows = consents.filter(consents.state != GRANTED, (named == channel) | ~named.isin(OTHERS))
+    return set(rows.select("customer_id").distinct().to_pandas()["customer_id"])
 
 
 def _suppressed(suppression: ibis.Table, people: pd.DataFrame) -> set[str]:

@@ -113,9 +113,9 @@ def _blocks(cells: list[tuple[NotebookNode, str]]) -> tuple[list[Block], list[He
                 left -= len(html)
                 outputs.append(html)
             block = Block(outputs=[o for o in outputs if o], code=_coloured(source), log=log_text(cell.outputs))
-            silent = bool(blocks) and _says_nothing(block) and _says_nothing(blocks[-1])
-            earlier = blocks.pop().code if silent else ""
-            blocks.append(replace(block, code=f"{earlier}\n{block.code}") if silent else block)
+            if blocks and _says_nothing(block) and _says_nothing(blocks[-1]):
+                block = replace(block, code=f"{blocks.pop().code}\n{block.code}")
+            blocks.append(block)
         else:
             blocks.append(Block(prose=f"<pre>{escape(source)}</pre>"))
     return blocks, headings

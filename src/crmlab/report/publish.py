@@ -8,10 +8,10 @@ import nbformat
 from crmlab.contract import Refused, language, say, strict_yaml, use
 from crmlab.report.index import reports_index, stage_name, study_index
 from crmlab.report.page import page
-from crmlab.stage.content import read_sealed, write_sealed
+from crmlab.stage.content import read_sealed, write_sealed, write_whole
 from crmlab.stage.context import cut_of, resolved_params
 from crmlab.stage.failed import failure_of, place_of_failure
-from crmlab.stage.folder import NAMES, Published, folder_of, published, write_text
+from crmlab.stage.folder import NAMES, Published, folder_of, published
 from crmlab.stage.heading import header
 from crmlab.study import Cycle, StudyFile
 
@@ -63,11 +63,11 @@ def write_index(file: StudyFile, outcomes: list[Any], *, cycles: tuple[Cycle, ..
         "href": f"{file.study.study}/index.html",
         "stages": stages,
     }
-    write_text(study_folder / "index.html", study_index(study, stages))
+    write_whole(study_folder / "index.html", study_index(study, stages).encode())
     write_sealed(study_folder / "index.json", study)
     use("en")
     known = [_read(p) for p in sorted(file.reports.glob("*/index.json"))]
-    write_text(file.reports / "index.html", reports_index([study for study in known if study]))
+    write_whole(file.reports / "index.html", reports_index([study for study in known if study]).encode())
     use(before)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crmlab.stage.content import digest_of
+from crmlab.stage.erased import others
 
 SHOWN = 4
 """Columns that are named where many differ."""
@@ -29,7 +30,7 @@ def apart(published: Path, again: Path, gone: Collection[str] = ()) -> str:
         return ""
     if published.suffix != ".parquet":
         return _lines_apart(published.read_text(encoding="utf-8"), again.read_text(encoding="utf-8"))
-    before, now = (_others(pd.read_parquet(path), gone) for path in (published, again))
+    before, now = (others(pd.read_parquet(path), gone) for path in (published, again))
     said = tables_apart(before, now)
     # Equal in every value, and yet other bytes: only without erased rows is that as it must be.
     return said or ("" if gone else "the same values in other bytes: it was written by other versions")
@@ -54,12 +55,6 @@ def tables_apart(before: pd.DataFrame, now: pd.DataFrame) -> str:
     named = ", ".join(columns[:SHOWN] if more else columns)
     told = f"{rows.sum():,} of {len(rows):,} rows differ, in {named}{more}"
     return f"{told}; by at most {max(by.values()):.1e} of the value" if by else told
-
-
-def _others(table: pd.DataFrame, gone: Collection[str]) -> pd.DataFrame:
-    if not gone or "customer_id" not in table.columns:
-        return table
-    return table[~table["customer_id"].isin(list(gone))].reset_index(drop=True)
 
 
 def _differs(before: pd.Series, now: pd.Series) -> np.ndarray:

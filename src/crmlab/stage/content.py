@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crmlab.contract import Fault, Refused
+from crmlab.stage.identity import digest
 
 
 def digest_of(path: Path) -> str:
@@ -52,7 +53,17 @@ def wrong(path: Path, digest: str, mend: str = "restore it from a copy") -> list
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:
     """Write plain values as JSON that carries its own digest."""
-    write_whole(path, _sealed(value).encode())
+    write_whole(path, _sealed(value))
+
+
+def unsealed(path: Path) -> dict[str, Any] | None:
+    """What `write_sealed` wrote, without the digest; None where the file is not there or not what was written."""
+    try:
+        content = path.read_bytes()
+        value = {name: held for name, held in json.loads(content).items() if name != "digest"}
+        return value if content == _sealed(value) else None
+    except (FileNotFoundError, ValueError, AttributeError):
+        return None
 
 
 def read_sealed(path: Path, *, why: str) -> dict[str, Any]:
@@ -65,23 +76,16 @@ def read_sealed(path: Path, *, why: str) -> dict[str, Any]:
     """
     if not path.exists():
         return {}
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-        value = {name: held for name, held in value.items() if name != "digest"}
-        if text == _sealed(value):
-            return value
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
-    what = f"was altered after it was written; restore it from a copy, for it says {why}"
-    raise Refused(path.name, [Fault(str(path), what)])
+    value = unsealed(path)
+    if value is None:
+        what = f"was altered after it was written; restore it from a copy, for it says {why}"
+        raise Refused(path.name, [Fault(str(path), what)])
+    return value
 
 
-def _sealed(value: dict[str, Any]) -> str:
-    def plain(value: dict[str, Any]) -> str:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
-
-    return plain(value | {"digest": hashlib.sha256(plain(value).encode()).hexdigest()}) + "\n"
+def _sealed(value: dict[str, Any]) -> bytes:
+    text = json.dumps(value | {"digest": digest(value)}, sort_keys=True, ensure_ascii=False, indent=1)
+    return f"{text}\n".encode()
 
 
 def flush(path: Path) -> None:

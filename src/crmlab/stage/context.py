@@ -1,6 +1,7 @@
 """What a stage starts from: its study and cycle, the inputs it may see, its parents."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -10,13 +11,11 @@ from crmlab.contract import Fault, Refused
 from crmlab.stage.erased import erased
 from crmlab.stage.failed import failure_of
 from crmlab.stage.folder import NAMES, Published, folder_of, published
-from crmlab.stage.identity import identity
+from crmlab.stage.identity import git_commit, identity, versions
 from crmlab.stage.inputs import Files, Intake, Store
 from crmlab.stage.keys import fingerprint, study_key
-from crmlab.stage.taking import shown, take_in
+from crmlab.stage.taking import shown
 from crmlab.study import Cycle, Study, StudyFile
-
-__all__ = ["Context", "cut_of", "fingerprint", "identity_of", "prepare", "study_key", "take_in"]
 
 PROJECT = Path(__file__).parents[3]
 SECTIONS = {
@@ -34,7 +33,6 @@ class Context:
     cycle: str
     stage: str
     store: str
-    reports: str
     inputs: Files
     reading: list[str]
     mailed: list[str]
@@ -125,7 +123,6 @@ def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Int
         cycle=cycle.cycle,
         stage=stage,
         store=str(store.folder),
-        reports=str(file.reports),
         inputs=intake.store(store, cut_of(cycle, stage)),
         reading=intake.store_reading(store) if stage == "analysis" else [],
         mailed=intake.contacts_of(store, cycle.campaigns) if in_replay else [],
@@ -147,7 +144,6 @@ def context_of(file: StudyFile, stage: Published, study_folder: Path) -> Context
         cycle=manifest["cycle"],
         stage=manifest["stage"].partition("_")[2],
         store=str(study_folder / "inputs"),
-        reports=str(study_folder.parent),
         mailed=inputs.pop("mailed", []),
         inputs=inputs,
         reading=manifest["reading"],
@@ -158,6 +154,40 @@ def context_of(file: StudyFile, stage: Published, study_folder: Path) -> Context
         schema=manifest["schema"],
         erased=sorted(erased(study_folder)),
     )
+
+
+def manifest_of(
+    file: StudyFile, context: Context, identity: dict[str, Any], *, revision: int, finished: dict[str, Any]
+) -> dict[str, Any]:
+    """The manifest of a stage about to be published, but for the digests of its files.
+
+    Parameters
+    ----------
+    identity
+        What makes the stage the stage it is.
+    finished
+        What its notebook handed over: main figures, and what changed since the last cycle.
+    """
+    study_folder = file.reports / file.study.study
+    return {
+        "study": file.study.study,
+        "cycle": context.cycle,
+        "stage": folder_of(context.stage),
+        "revision": revision,
+        "identity": identity,
+        "parents": {name: os.path.relpath(folder, study_folder) for name, folder in context.parents.items()},
+        "reading": context.reading,
+        "set_aside": context.set_aside,
+        "quarantine": context.quarantine,
+        "schema": context.schema,
+        "notes": context.notes,
+        "seed": file.study.seed,
+        "key": fingerprint(study_key(file.study)),
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "main": finished["main"],
+        "changes": finished["changes"],
+    }
 
 
 def _same_key(file: StudyFile, parents: dict[str, Published]) -> dict[str, Published]:

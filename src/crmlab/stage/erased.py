@@ -1,6 +1,6 @@
 """People erased on request: whom nothing below the intake may see again, known by their pseudonyms alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from crmlab.contract import Fault, Refused
-from crmlab.data.intake import KEPT
+from crmlab.data.checking import KEPT
 from crmlab.data.raw import hold
 from crmlab.data.schema import SCHEMA
 from crmlab.stage.content import read_sealed, write_sealed
@@ -96,7 +96,11 @@ class Seen(Published):
 
     def table(self, name: str) -> pd.DataFrame:
         """One of its tables, without their rows."""
-        table = super().table(name)
-        if not self.gone or "customer_id" not in table.columns:
-            return table
-        return table[~table["customer_id"].isin(self.gone)].reset_index(drop=True)
+        return others(super().table(name), self.gone)
+
+
+def others(table: pd.DataFrame, gone: Collection[str]) -> pd.DataFrame:
+    """A published table without the rows of `gone`."""
+    if not gone or "customer_id" not in table.columns:
+        return table
+    return table[~table["customer_id"].isin(gone)].reset_index(drop=True)

@@ -1,13 +1,12 @@
-"""What is left of a stage that failed, beside the study's stages; and what a killed run left half-done."""
+"""What is left of a stage that failed, beside the study's stages."""
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlab.stage.folder import folder_of, lives
+from crmlab.stage.folder import folder_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -61,18 +60,3 @@ def keep_failure(
 def forget_failure(study_folder: Path, cycle: str, stage: str) -> None:
     """Remove what was kept of a failure, now that the stage is published."""
     shutil.rmtree(place_of_failure(study_folder, cycle, stage), ignore_errors=True)
-
-
-def sweep(study_folder: Path) -> None:
-    """Remove what a killed run left half-done; the study's lock is held, so nobody is working on it."""
-    for left in [*study_folder.glob("*/.staging-*"), *study_folder.glob(".staging-*")]:
-        _remove(left)
-    # The index of all studies belongs to none of them: only what a dead process left is removed.
-    for left in study_folder.parent.glob(".staging-*"):
-        match = re.match(r"\.staging-([0-9]+)-", left.name)
-        if match and not lives(int(match[1])):
-            _remove(left)
-
-
-def _remove(left: Path) -> None:
-    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)

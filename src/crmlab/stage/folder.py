@@ -1,7 +1,6 @@
 """Stage folders: staged beside their place, published by one rename, never changed again."""
 
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -15,10 +14,12 @@ from typing import Any, TextIO
 
 import pandas as pd
 
+from crmlab.calendar import RESERVED
 from crmlab.contract import Fault, Locked, Refused, strict_yaml
-from crmlab.stage.content import digest_of, flush, write_whole, wrong
+from crmlab.stage.content import digest_of, flush, unsealed, write_sealed, wrong
 from crmlab.stage.identity import digest as digest_of_value
 from crmlab.stage.ledger import altered_deliveries
+from crmlab.stage.people import altered_people
 
 STAGES = ("1_analysis", "2_activation", "3_reanalysis")
 NAMES = {stage.split("_")[1]: stage for stage in STAGES}
@@ -39,14 +40,8 @@ class Published:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Its manifest, checked against the digest it carries of itself."""
-        try:
-            text = (self.folder / "manifest.json").read_text(encoding="utf-8")
-            manifest = json.loads(text)
-            carried = {name: value for name, value in manifest.items() if name != "digest"}
-            whole = manifest["digest"] == digest_of_value(carried) and text == _written(manifest)
-        except (ValueError, KeyError, AttributeError):
-            whole = False
-        if not whole:
+        manifest = unsealed(self.folder / "manifest.json")
+        if manifest is None:
             what = "is not what was published; restore the folder from a copy"
             raise Refused(str(self.folder), [Fault("manifest.json", what)])
         return manifest
@@ -54,7 +49,7 @@ class Published:
     @property
     def digest(self) -> str:
         """SHA-256 of its manifest, which holds the digests of all its files."""
-        return self.manifest["digest"]
+        return digest_of_value(self.manifest)
 
     @property
     def revision(self) -> int:
@@ -98,8 +93,9 @@ def altered(stage: Published) -> list[Fault]:
 
 def altered_private(study_folder: Path) -> list[Fault]:
     """What is no longer as it was written of what names people: deliveries, the people, lines set aside."""
-    named = (p for kind in ("people", "quarantine") for p in sorted((study_folder / kind).glob("[0-9a-f]*.*")))
-    return [*altered_deliveries(study_folder), *(fault for path in named for fault in wrong(path, path.stem))]
+    lines = sorted((study_folder / "quarantine").glob("[0-9a-f]*.csv"))
+    aside = [fault for path in lines for fault in wrong(path, path.stem)]
+    return [*altered_deliveries(study_folder), *altered_people(study_folder), *aside]
 
 
 def published(study_folder: Path, cycle: str, stage: str) -> Published | None:
@@ -107,6 +103,27 @@ def published(study_folder: Path, cycle: str, stage: str) -> Published | None:
     beside = (study_folder / cycle).glob(f"{stage}*")
     folders = [f for f in beside if _revision(f, stage) and (f / "manifest.json").is_file()]
     return Published(max(folders, key=lambda f: _revision(f, stage))) if folders else None
+
+
+def stages_of(study_folder: Path) -> list[Published]:
+    """Every published stage and topic of a study, every revision."""
+    return [Published(folder) for folder in stage_folders(study_folder) if (folder / "manifest.json").is_file()]
+
+
+def stage_folders(study_folder: Path) -> list[Path]:
+    """Where stages and topics are published, or were before their manifest was lost."""
+    folders = (p for p in study_folder.glob("*/[123t]*_*") if p.is_dir() and p.parent.name not in RESERVED)
+    return sorted(folders)
+
+
+def named_inputs(*stages: Published) -> dict[str, list[str]]:
+    """Table → digests of all stored files that the stages name, each once, whatever they read them for."""
+    found: dict[str, dict[str, None]] = {}
+    for manifest in (stage.manifest for stage in stages):
+        others = {name: manifest.get(name, []) for name in ("reading", "set_aside")}
+        for table, digests in (manifest["identity"]["inputs"] | others).items():
+            found.setdefault(table, {}).update(dict.fromkeys(digests))
+    return {table: list(digests) for table, digests in found.items()}
 
 
 def _revision(folder: Path, stage: str) -> int:
@@ -137,9 +154,8 @@ def staging(final: Path) -> Iterator[Path]:
 def publish(staged: Path, final: Path, manifest: dict[str, Any]) -> Published:
     """Add the manifest with every file's digest, flush all to disk, and rename into place."""
     files = sorted(p for p in staged.rglob("*") if p.is_file())
-    manifest = {**manifest, "files": {p.relative_to(staged).as_posix(): digest_of(p) for p in files}}
-    manifest["digest"] = digest_of_value(manifest)
-    (staged / "manifest.json").write_text(_written(manifest), encoding="utf-8")
+    digests = {p.relative_to(staged).as_posix(): digest_of(p) for p in files}
+    write_sealed(staged / "manifest.json", {**manifest, "files": digests})
     for path in [*staged.rglob("*"), staged]:
         path.chmod(0o700 if path.is_dir() else 0o600)
         flush(path)
@@ -148,15 +164,6 @@ def publish(staged: Path, final: Path, manifest: dict[str, Any]) -> Published:
     for folder in final.parents[:3]:
         flush(folder)
     return Published(final)
-
-
-def _written(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a derived file whole, never half."""
-    write_whole(path, text.encode())
 
 
 @contextmanager
@@ -215,5 +222,5 @@ def lives(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

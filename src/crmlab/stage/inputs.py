@@ -23,11 +23,11 @@ import pandas as pd
 
 from crmlab.contract import Fault, Refused
 from crmlab.data.schema import SCHEMA
+from crmlab.data.totals import campaigns
 from crmlab.stage.content import digest_of, place_whole, read_sealed, write_sealed, wrong
+from crmlab.stage.folder import lives
 from crmlab.stage.people import keep_people, people
 from crmlab.stage.quarantine import COLUMNS, PLACE, as_csv, keep_quarantine
-
-__all__ = ["Files", "Intake", "Store", "connect", "digest_of"]
 
 Files = dict[str, list[str]]
 """Table → the digests of its files, in the order of months."""
@@ -47,7 +47,7 @@ def _spill() -> Path:
     folder = Path(tempfile.gettempdir())
     for left in folder.glob("crmlab-*.spill"):
         process = left.name.removeprefix("crmlab-").removesuffix(".spill")
-        if process.isdigit() and not _runs(int(process)):
+        if process.isdigit() and not lives(int(process)):
             shutil.rmtree(left, ignore_errors=True)
     own = folder / f"crmlab-{os.getpid()}.spill"
     own.mkdir(mode=0o700, exist_ok=True)
@@ -59,16 +59,6 @@ def _spill() -> Path:
 def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 @dataclass(frozen=True)
@@ -190,21 +180,19 @@ class Intake:
     @cached_property
     def campaigns(self) -> list[str]:
         """The campaigns that contacts know, whenever sent."""
-        if "contacts" not in self.tables:
-            return []
-        return sorted(self.tables["contacts"].select("campaign_id").distinct().campaign_id.to_pandas())
+        return sorted(campaigns(self.tables))
 
     def store(self, store: Store, through: date) -> Files:
         """Store what is visible on `through` and return its files."""
         return {name: digests for name in sorted(self.tables) if (digests := self._table(store, name, through))}
 
-    def contacts_of(self, store: Store, campaigns: tuple[str, ...]) -> list[str]:
-        """Store the contacts of `campaigns`, whenever sent: what replay compares a list with."""
-        if "contacts" not in self.tables or not campaigns:
+    def contacts_of(self, store: Store, named: tuple[str, ...]) -> list[str]:
+        """Store the contacts of the campaigns `named`, whenever sent: what replay compares a list with."""
+        if "contacts" not in self.tables or not named:
             return []
         contacts = self.tables["contacts"]
-        rows = contacts.filter(contacts.campaign_id.isin(list(campaigns)))
-        return self._put(store, "contacts", f"of {', '.join(campaigns)}", rows) if _any(rows) else []
+        rows = contacts.filter(contacts.campaign_id.isin(list(named)))
+        return self._put(store, "contacts", f"of {', '.join(named)}", rows) if _any(rows) else []
 
     def store_reading(self, store: Store) -> list[str]:
         """Store the account of what was read and set aside."""
@@ -230,7 +218,7 @@ class Intake:
         """The lines set aside as a file."""
         return as_csv(self._bad)
 
-    @property
+    @cached_property
     def quarantine_digest(self) -> str:
         """The name of that file; empty where no line was set aside."""
         return hashlib.sha256(self.quarantine).hexdigest() if self.quarantine else ""

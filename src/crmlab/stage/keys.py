@@ -4,11 +4,13 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
 
 from crmlab.contract import Fault, Refused
+from crmlab.stage.content import flush
 from crmlab.study import Study
 
 
@@ -24,21 +26,15 @@ def study_key(study: Study) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     written = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
+        written.touch(mode=0o600)
+        written.write_text(secrets.token_hex(32), encoding="ascii")
+        flush(written)
         # A link is made whole or not at all, and never over a key that somebody else made first.
-        if not path.exists():
+        with suppress(FileExistsError):
             os.link(written, path)
-    except FileExistsError:
-        pass
     finally:
         written.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    flush(path.parent)
     return _read(path)
 
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Delivered:
         """Who was contacted by it and who was withheld: `COLUMNS`."""
         return pd.read_parquet(self._checked(LEDGER)).astype(COLUMNS)
 
-    @property
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """Who stands on which row: file, row (0 is the first below the header), customer_id (pseudonym), address.
 
@@ -199,8 +200,8 @@ def deliver(
 
 def addresses_of(study_folder: Path, pseudonym: str) -> set[str]:
     """The marks of the addresses at which a person was delivered."""
-    rows = [delivery.rows for delivery in deliveries(study_folder)]
-    return {mark for table in rows for mark in table.loc[table["customer_id"] == pseudonym, "address"] if mark}
+    told = {at for delivery in deliveries(study_folder) for at in delivery.reached}
+    return {mark for customer, mark in told if customer == pseudonym and mark}
 
 
 def forget_in_deliveries(study_folder: Path, pseudonym: str) -> int:

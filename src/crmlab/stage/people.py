@@ -1,6 +1,5 @@
 """Pseudonyms: whom tables, pages and lists name instead of customers, and the one file that says who is behind them."""
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crmlab.contract import Refused
+from crmlab.contract import Fault, Refused
 from crmlab.data.raw import hold
 from crmlab.stage.content import write_named, wrong
 
@@ -27,44 +26,32 @@ def pseudonym(key: bytes, customer_id: str) -> str:
 
 
 def pseudonyms(ids: Iterable[str], key: bytes) -> pd.Series:
-    """The pseudonym of each distinct id: text, index customer_id in the order of `ids`.
+    """The pseudonym of each distinct id: text, index customer_id in the order of `ids`."""
+    index = pd.Index(ids, dtype="str", name="customer_id").unique()
+    called = ["p" + _hashed(key, b"pseudonym", customer_id) for customer_id in index.to_numpy("O")]
+    return pd.Series(called, index=index, name="pseudonym", dtype="str")
+
+
+def address_mark(key: bytes, address: str) -> str:
+    """By what an address is recognised again without being kept: ``a`` and 20 digits of HMAC-SHA256(key, address)."""
+    return "a" + _hashed(key, b"address", address)
+
+
+def _hashed(key: bytes, what: bytes, text: str) -> str:
+    message = what + b"\x1f" + text.encode("utf-8", "surrogatepass")
+    return hmac.digest(key, message, "sha256").hex()[:DIGITS]
+
+
+def renamed(
+    tables: Mapping[str, ibis.Table], key: bytes, con: ibis.BaseBackend
+) -> tuple[dict[str, ibis.Table], pd.Series]:
+    """The tables with pseudonyms in place of customers' ids, kept in the engine, and everybody's pseudonym.
 
     Raises
     ------
     Refused
         When two ids would be called the same.
     """
-    index = pd.Index(ids, dtype="str", name="customer_id").unique()
-    # HMAC by its definition: what the key contributes is hashed once, not once an id.
-    block = key.ljust(64, b"\0")
-    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + b"pseudonym\x1f")
-    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def called(customer_id: str) -> str:
-        first, second = inner.copy(), outer.copy()
-        first.update(customer_id.encode("utf-8", "surrogatepass"))
-        second.update(first.digest())
-        return "p" + second.hexdigest()[:DIGITS]
-
-    return _distinct(pd.Series([called(i) for i in index.to_numpy("O")], index=index, name="pseudonym", dtype="str"))
-
-
-def address_mark(key: bytes, address: str) -> str:
-    """By what an address is recognised again without being kept: ``a`` and 20 digits of HMAC-SHA256(key, address)."""
-    text = address.encode("utf-8", "surrogatepass")
-    return "a" + hmac.digest(key, b"address\x1f" + text, "sha256").hex()[:DIGITS]
-
-
-def _distinct(called: pd.Series) -> pd.Series:
-    if not called.is_unique:
-        raise Refused("pseudonyms", "two customers would be called the same; give the study another key (or seed)")
-    return called
-
-
-def renamed(
-    tables: Mapping[str, ibis.Table], key: bytes, con: ibis.BaseBackend
-) -> tuple[dict[str, ibis.Table], pd.Series]:
-    """The tables with pseudonyms in place of customers' ids, kept in the engine, and everybody's pseudonym."""
     result, known = {}, pseudonyms([], key)
     for name, found in tables.items():
         columns = [c for c in NAMED if c in found.columns]
@@ -73,7 +60,7 @@ def renamed(
             there = found.filter(found[column].notnull()).select(customer_id=found[column]).distinct()
             ids = ids.union(pd.Index(there.to_pandas()["customer_id"], dtype="str"))
         text = pa.schema({"is_called": pa.string(), "who": pa.string()})
-        known = _distinct(pd.concat([known, pseudonyms(ids.difference(known.index), key)]))
+        known = pd.concat([known, pseudonyms(ids.difference(known.index), key)])
         called = pa.table({"is_called": known.loc[ids].to_numpy("O"), "who": ids.to_numpy("O")}, schema=text)
         lookup = hold(con, f"called_{name}", called)
         for column in columns:
@@ -82,6 +69,8 @@ def renamed(
             found = joined.mutate(**{column: joined.is_called}).drop("is_called", "who")
         result[name] = con.create_table(f"canonical_{name}", found, temp=True)
         con.con.unregister(f"called_{name}")
+    if not known.is_unique:
+        raise Refused("pseudonyms", "two customers would be called the same; give the study another key (or seed)")
     return result, known.sort_index()
 
 
@@ -93,14 +82,22 @@ def people(study_folder: Path) -> pd.DataFrame:
     Refused
         When the file is not what was written.
     """
-    files = sorted((study_folder / "people").glob("[0-9a-f]*.parquet"))
-    mend = "delete it: the next run writes it again from the raw data"
-    if faults := [fault for file in files for fault in wrong(file, file.stem, mend)]:
+    if faults := altered_people(study_folder):
         raise Refused("people", faults)
     # Killed between writing the new file and deleting the old, both are there, and both are right.
-    parts = [pd.read_parquet(file).astype("str") for file in files]
+    parts = [pd.read_parquet(file).astype("str") for file in _files(study_folder)]
     empty = pd.DataFrame({"pseudonym": [], "customer_id": []}, dtype="str")
     return pd.concat([empty, *parts]).drop_duplicates("pseudonym").sort_values("pseudonym", ignore_index=True)
+
+
+def altered_people(study_folder: Path) -> list[Fault]:
+    """A fault for each file of `people` that is not what was written."""
+    mend = "restore it from a copy, or delete it: the next run writes it again from the raw data"
+    return [fault for file in _files(study_folder) for fault in wrong(file, file.stem, mend)]
+
+
+def _files(study_folder: Path) -> list[Path]:
+    return sorted((study_folder / "people").glob("[0-9a-f]*.parquet"))
 
 
 def keep_people(study_folder: Path, known: pd.DataFrame) -> None:

@@ -1,13 +1,27 @@
-"""Remove stored inputs that no published stage names: what refused, failed and killed runs left."""
+"""Remove what refused, failed and killed runs left: files half-done, and stored inputs that no stage names."""
 
+import re
+import shutil
 from pathlib import Path
 
 from crmlab.contract import Refused
-from crmlab.stage.folder import Published
+from crmlab.stage.folder import Published, lives, named_inputs, stage_folders
 from crmlab.stage.inputs import Store
 
-STAGE = "*/[123t]*_*"
-"""Folders of published stages and topics, from that of the study."""
+
+def sweep(study_folder: Path) -> None:
+    """Remove what a killed run left half-done; the study's lock is held, so nobody is working on it."""
+    for left in [*study_folder.glob("*/.staging-*"), *study_folder.glob(".staging-*")]:
+        _remove(left)
+    # The index of all studies belongs to none of them: only what a dead process left is removed.
+    for left in study_folder.parent.glob(".staging-*"):
+        match = re.match(r"\.staging-([0-9]+)-", left.name)
+        if match and not lives(int(match[1])):
+            _remove(left)
+
+
+def _remove(left: Path) -> None:
+    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def sweep_inputs(study_folder: Path) -> None:
@@ -15,31 +29,12 @@ def sweep_inputs(study_folder: Path) -> None:
 
     Where any manifest is damaged or missing nothing is deleted: restored from a copy, it may name any of them.
     """
-    if any(folder.is_dir() and not (folder / "manifest.json").is_file() for folder in study_folder.glob(STAGE)):
-        return
-    store = Store(study_folder / "inputs")
-    inputs, lines = set(), set()
+    store, stages = Store(study_folder / "inputs"), [Published(folder) for folder in stage_folders(study_folder)]
     try:
-        for stage in stages_of(study_folder):
-            manifest = stage.manifest
-            inputs |= set(store.digests(named_inputs(stage)))
-            lines |= set(store.digests({"quarantine": [manifest.get("quarantine", "")]}))
+        lines = [stage.manifest.get("quarantine", "") for stage in stages]
+        named = set(store.digests({"quarantine": lines, **named_inputs(*stages)}))
     except Refused:
         return
-    for folder, named in ((store.folder, inputs), (study_folder / "quarantine", lines)):
-        for path in folder.glob("*"):
-            if path.is_file() and path.stem not in named and path.name != "replaced.json":
-                path.unlink()
-
-
-def stages_of(study_folder: Path) -> list[Published]:
-    """Every published stage and topic of a study, every revision."""
-    return [Published(path.parent) for path in sorted(study_folder.glob(f"{STAGE}/manifest.json"))]
-
-
-def named_inputs(stage: Published) -> dict[str, list[str]]:
-    """Table → digests of all stored files that a stage names, whatever it reads them for."""
-    manifest = stage.manifest
-    return manifest["identity"]["inputs"] | {
-        name: manifest[name] for name in ("reading", "set_aside") if manifest.get(name)
-    }
+    for path in [*store.folder.glob("*"), *(study_folder / "quarantine").glob("*")]:
+        if path.is_file() and path.stem not in named and path.name != "replaced.json":
+            path.unlink()

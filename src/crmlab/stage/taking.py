@@ -11,14 +11,14 @@ import ibis
 from crmlab.contract import Fault, Refused
 from crmlab.data import intake as data_intake
 from crmlab.data.drift import Shape, drift, news, schema_of
+from crmlab.data.totals import campaigns
 from crmlab.stage.erased import accounted, erased, without
-from crmlab.stage.folder import NAMES, Published
+from crmlab.stage.folder import NAMES, Published, stages_of
 from crmlab.stage.inputs import Intake, connect
 from crmlab.stage.keys import fingerprint, known_key, study_key
 from crmlab.stage.ledger import ledger, with_ledger
 from crmlab.stage.people import renamed
 from crmlab.stage.quarantine import of_others
-from crmlab.stage.sweeping import stages_of
 from crmlab.study import StudyFile
 from crmlab.trials.protocol import campaign_id
 from crmlab.trials.protocol import from_yaml as read_protocol
@@ -43,7 +43,8 @@ def take_in(file: StudyFile) -> Intake:
         raise Refused(shown(file.path), file.located(refusal.faults)) from None
     if "transactions" not in read.tables:
         raise Refused(shown(file.path), [Fault("data.files", "'transactions' is missing; every study needs it")])
-    shape, before = schema_of(read.tables), _shape_before(study_folder)
+    stages = stages_of(study_folder)
+    shape, before = schema_of(read.tables), _shape_before(stages)
     if faults := drift(before, shape, _dropped(file, before)):
         raise Refused(shown(file.path), faults)
     told = (*read.notes, *(news(before, shape) if before else ()))
@@ -54,7 +55,7 @@ def take_in(file: StudyFile) -> Intake:
         contacts = with_ledger(tables.get("contacts"), sent[~sent["customer_id"].isin(gone)], con)
         if contacts is not None:
             tables["contacts"] = con.create_table("contacts_and_ledger", contacts, temp=True)
-            _refuse_unknown_lists(file, contacts)
+            _refuse_unknown_lists(file, contacts, stages)
     people = called.reset_index()
     return Intake(
         tables,
@@ -82,16 +83,11 @@ def key_of(file: StudyFile) -> bytes:
     return study_key(file.study) if key is None else key
 
 
-def analyses(study_folder: Path) -> list[Published]:
-    """All analyses ever published, revisions too, by the last day they see and then by revision."""
-    found = [s for s in stages_of(study_folder) if s.folder.name.startswith(NAMES["analysis"])]
-    return sorted(found, key=lambda p: (p.manifest["identity"]["params"]["cycle"]["as_of"], p.manifest["revision"]))
-
-
-def _shape_before(study_folder: Path) -> Shape:
-    """The columns that the newest published analysis read."""
-    earlier = analyses(study_folder)
-    return earlier[-1].manifest.get("schema", {}) if earlier else {}
+def _shape_before(stages: list[Published]) -> Shape:
+    """The columns that the newest published analysis read: the one that sees the last day, and of those revised."""
+    earlier = [s.manifest for s in stages if s.folder.name.startswith(NAMES["analysis"])]
+    newest = max(earlier, key=lambda m: (m["identity"]["params"]["cycle"]["as_of"], m["revision"]), default={})
+    return newest.get("schema", {})
 
 
 def _dropped(file: StudyFile, before: Shape) -> dict[str, list[str]]:
@@ -106,15 +102,15 @@ def shown(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _refuse_unknown_lists(file: StudyFile, contacts: ibis.Table) -> None:
+def _refuse_unknown_lists(file: StudyFile, contacts: ibis.Table, stages: list[Published]) -> None:
     """Refuse contacts of a list that looks like one of this study's and was never published by it."""
     study, study_folder = file.study.study, file.reports / file.study.study
-    named = contacts.select("campaign_id").distinct().to_pandas()["campaign_id"].dropna()
-    ours = {c: m[1] for c in sorted(named) if (m := re.fullmatch(rf"{re.escape(study)}-(.+)-[0-9a-f]{{8}}", c))}
+    named = sorted(campaigns({"contacts": contacts}))
+    ours = {c: m[1] for c in named if (m := re.fullmatch(rf"{re.escape(study)}-(.+)-[0-9a-f]{{8}}", c))}
     if not ours:
         return
     known = set()
-    for stage in stages_of(study_folder):
+    for stage in stages:
         if stage.folder.name.startswith(NAMES["activation"]):
             known.add(campaign_id(read_protocol(stage.text("protocol.yaml")), study, stage.manifest["cycle"]))
     faults = [

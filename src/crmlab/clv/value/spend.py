@@ -93,20 +93,18 @@ def remedy(found: Dependence, plain: Fit, freed: Fit) -> Fit:
 
 def dependence(history: pd.DataFrame, fitted: Fit, *, rng: np.random.Generator) -> Dependence:
     """Spearman's correlation of x and z_bar, against customers simulated from a fit of Gamma-Gamma."""
-    from scipy.stats import rankdata  # half a second that no command should pay which fits no model
-
     used = fitted.fitted.rows(history)
     n = len(used)
     if n < FEWEST_COMPARED or used["x"].nunique() < 2 or used["z_bar"].nunique() < 2:
         return Dependence(float("nan"), float("nan"), float("nan"))
-    ranks = rankdata(used["x"])
+    ranks = used["x"].rank()
     replicates = int(np.clip(SIMULATED // n, *REPLICATES))
     draws = {k: v.reshape(-1) for k, v in fitted.draws.items()}
     simulated = np.empty(replicates)
     for i, draw in enumerate(rng.integers(next(iter(draws.values())).size, size=replicates)):
         drawn = fitted.fitted.simulate({k: v[draw] for k, v in draws.items()}, used, rng)
-        simulated[i] = np.corrcoef(ranks, rankdata(drawn["z_bar"]))[0, 1]
-    observed, expected = float(np.corrcoef(ranks, rankdata(used["z_bar"]))[0, 1]), float(simulated.mean())
+        simulated[i] = _correlation(ranks, drawn["z_bar"])
+    observed, expected = _correlation(ranks, used["z_bar"]), float(simulated.mean())
     return Dependence(observed, expected, float(np.sqrt((1 + 1 / replicates) / (n - 1))))
 
 
@@ -120,6 +118,10 @@ def slope(fitted: Fit) -> Sentence:
         {"ratio": float((2**delta).mean()), "delta": float(delta.mean()), "low": float(low), "high": float(high)},
         tone="warn",
     )
+
+
+def _correlation(ranks: pd.Series, values: pd.Series) -> float:
+    return float(np.corrcoef(ranks, values.rank())[0, 1])
 
 
 def _values(found: Dependence) -> dict[str, float]:
