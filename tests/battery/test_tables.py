@@ -138,11 +138,16 @@ OTHERS = {
     "a product twice": beside(
         "products", "product_id,price\na,1\na,2\nb,1\n" + "".join(f"p{i},1\n" for i in range(40))
     ),
-    "no transactions": Case(
+    "neither transactions nor customers": Case(
+        files={"offers.csv": "offer_id\na\n"},
+        params={"data": {"files": {"transactions": None, "offers": {"path": "../offers.csv"}}}},
+        code=2,
+        said=("neither 'transactions' nor 'customers'",),
+    ),
+    "people without transactions": Case(
         files={"people.csv": PEOPLE},
         params={"data": {"files": {"transactions": None, "customers": {"path": "../people.csv"}}}},
-        code=2,
-        said=("'transactions' is missing",),
+        said=("analysis of a, due",),
     ),
     "a cycle before the data": Case(
         params={"cycles": [{"cycle": "a", "as_of": "2024-01-31"}]}, said=("2024-01-31", "none")

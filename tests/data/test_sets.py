@@ -11,7 +11,7 @@ import pytest
 from crmlab.data import SCHEMA, SOURCES
 from crmlab.data.raw import hold
 from crmlab.data.schema import TYPES
-from crmlab.data.sets import complete_journey, hillstrom
+from crmlab.data.sets import bank_contacts, complete_journey, hillstrom
 
 
 def distinct(table, column):
@@ -21,7 +21,8 @@ def distinct(table, column):
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_every_source_gives_canonical_tables_and_accounts_for_its_rows(source, name):
     intake = source(name)
-    assert {"transactions"} <= set(intake.tables) <= set(SCHEMA)
+    assert {"transactions", "customers"} & set(intake.tables)
+    assert set(intake.tables) <= set(SCHEMA)
     assert intake.extracted_on is not None
     assert intake.notes
     kept = intake.reading[intake.reading["reason"] == "kept"].groupby("table")["rows"].sum()
@@ -142,6 +143,26 @@ def test_hillstrom_s_purchases_can_be_the_response(source):
     assert outcomes.count().execute() == 578
     assert (outcomes.spend > 0).all().execute()
     assert outcomes.date.max().execute().date() <= date(2008, 3, 20)
+
+
+def test_the_bank_s_people_answer_as_published_and_their_calls_follow_the_calendar(source):
+    tables = source("bank_contacts").tables
+    assert "transactions" not in tables
+    assert distinct(tables["customers"], "customer_id") == 41_188
+    assert tables["outcomes"].count().execute() == 4_640
+    by_month = tables["contacts"].group_by("campaign_id").agg(n=lambda t: t.count(), last=lambda t: t.sent_at.max())
+    found = by_month.execute().set_index("campaign_id")
+    assert found["n"]["deposit 2008-05"] == 7_763
+    assert found["last"]["deposit 2010-11"] == pd.Timestamp("2010-11-26")
+    assert set(tables["contacts"].sent_at.day_of_week.index().execute()) == {0, 1, 2, 3, 4}
+    assert {"duration", "campaign"}.isdisjoint(tables["customers"].columns)
+
+
+def test_calls_are_dated_by_the_order_of_their_lines():
+    months = ["may", "may", "may", "may", "dec", "mar"]
+    weekdays = ["mon", "mon", "fri", "mon", "thu", "thu"]
+    days = [date(2008, 5, 5), date(2008, 5, 5), date(2008, 5, 9), date(2008, 5, 12), date(2008, 12, 4)]
+    assert bank_contacts.called_on(months, weekdays) == [*days, date(2009, 3, 5)]
 
 
 def test_tables_are_the_same_whatever_the_number_of_threads(source, con):

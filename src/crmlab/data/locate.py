@@ -77,6 +77,11 @@ PLACES: Mapping[str, Place] = {
         "b98db00fec2875c925a93053cebd676b13aac069dea120c6c7548f1a603ff1db",
         mend="put online_retail.parquet, made from the Online Retail data of the UCI repository, into $CRMLAB_DATA",
     ),
+    "bank_contacts": Place(
+        ("bank_contacts.csv.gz", "bank_contacts.csv", "bank-additional-full.csv"),
+        "74adfc578bf77a7ff4bb1ba4a9f8709d9e3c6907342959c2c8416847e0afb4d8",
+        mend="download Bank Marketing from the UCI repository; put its bank-additional-full.csv into $CRMLAB_DATA",
+    ),
     "hillstrom": Place(
         ("hillstrom.csv.gz", "hillstrom.csv", _HILLSTROM),
         "0e5893329d8b93cefecc571777672028290ab69865718020c78c7284f291aece",

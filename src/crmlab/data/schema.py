@@ -39,6 +39,9 @@ IDENTIFYING = frozenset(
 NO_ID = mark("no customer id")
 """Why a row that names nobody is set aside."""
 
+NOBODY = "neither 'transactions' nor 'customers' is there; a study needs one of them to know whom it speaks of"
+"""What is said of data without anybody."""
+
 Tables = dict[str, ibis.Table]
 """Canonical tables by name; a table the source does not have is an absent key."""
 

@@ -8,7 +8,7 @@ import ibis
 from crmlab.contract import Params
 from crmlab.data import simulated
 from crmlab.data.raw import Raw
-from crmlab.data.sets import cdnow, complete_journey, hillstrom, online_retail
+from crmlab.data.sets import bank_contacts, cdnow, complete_journey, hillstrom, online_retail
 
 
 class Source(NamedTuple):
@@ -19,6 +19,7 @@ class Source(NamedTuple):
 
 
 SOURCES: Mapping[str, Source] = {
+    "bank_contacts": Source(bank_contacts.Options, bank_contacts.read),
     "cdnow": Source(cdnow.Options, cdnow.read),
     "complete_journey": Source(complete_journey.Options, complete_journey.read),
     "hillstrom": Source(hillstrom.Options, hillstrom.read),

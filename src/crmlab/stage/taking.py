@@ -11,6 +11,7 @@ import ibis
 from crmlab.contract import Fault, Refused
 from crmlab.data import intake as data_intake
 from crmlab.data.drift import Shape, drift, news, schema_of
+from crmlab.data.schema import NOBODY
 from crmlab.data.totals import campaigns
 from crmlab.stage.erased import accounted, erased, without
 from crmlab.stage.folder import NAMES, Published, stages_of
@@ -41,8 +42,8 @@ def take_in(file: StudyFile) -> Intake:
         read = data_intake.read(study.data, folder=file.folder, con=con, time_zone=study.time_zone)
     except Refused as refusal:
         raise Refused(shown(file.path), file.located(refusal.faults)) from None
-    if "transactions" not in read.tables:
-        raise Refused(shown(file.path), [Fault("data.files", "'transactions' is missing; every study needs it")])
+    if not {"transactions", "customers"} & set(read.tables):
+        raise Refused(shown(file.path), [Fault("data.files", NOBODY)])
     stages = stages_of(study_folder)
     shape, before = schema_of(read.tables), _shape_before(stages)
     if faults := drift(before, shape, _dropped(file, before)):
