@@ -224,3 +224,19 @@ def test_an_encoding_that_is_not_utf_8_is_declared_so_that_the_file_can_be_read(
     draft(tmp_path, {file: gzip.compress(content) if file.endswith("GZ") else content})
     assert load_study(tmp_path / "params/shop.yaml").study.data.files["transactions"].encoding == declared
     assert check_study(tmp_path / "params/shop.yaml").tables["transactions"]["rows_kept"] == 50
+
+
+@pytest.mark.parametrize(
+    ("header", "mapped"),
+    [
+        ("Customer ID,InvoiceDate,Invoice,Quantity,Price", {"price": "Price", "quantity": "Quantity"}),
+        ("Customer ID,InvoiceDate,Invoice,Quantity,Amount", {"amount": "Amount", "quantity": "Quantity"}),
+        ("Customer ID,InvoiceDate,Invoice,Store,Price", {"amount": "Price"}),
+    ],
+)
+def test_the_price_of_a_unit_is_not_taken_for_the_amount_of_a_line(tmp_path, header, mapped):
+    rows = "".join(f"{100 + i % 30}.0,2025-01-{1 + i % 28:02},{i},{1 + i % 7},{i}.50\n" for i in range(200))
+    _, params, _ = draft(tmp_path, {"sales.csv": f"{header}\n{rows}"})
+    columns = params["data"]["files"]["transactions"]["columns"]
+    assert columns["customer_id"] == "Customer ID"
+    assert {c: columns[c] for c in ("amount", "price", "quantity") if c in columns} == mapped

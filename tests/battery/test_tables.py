@@ -149,6 +149,35 @@ OTHERS = {
         params={"data": {"files": {"transactions": None, "customers": {"path": "../people.csv"}}}},
         said=("analysis of a, due",),
     ),
+    "quantity and price instead of an amount": Case(
+        files={"orders.csv": lines(header="customer_id,date,price,quantity").replace(".50\n", ".50,2\n")},
+        facts={"sum_amount": 10_000.0},
+        said=("quantity times price",),
+        rows=(100, 100, []),
+    ),
+    "a price that cannot be read": Case(
+        files={
+            "orders.csv": lines(100, "c01,2025-01-12,dear", header="customer_id,date,price,quantity")
+            .replace("\n", ",2\n")
+            .replace("quantity,2", "quantity")
+        },
+        said=("no readable amount",),
+        rows=(101, 100, [102]),
+    ),
+    "a quarter of the sales to nobody": Case(
+        files={"orders.csv": lines(75, *[",2025-01-12,3.00"] * 25)}, code=2, said=("anonymous: set_aside",)
+    ),
+    "a quarter of the sales to nobody, as they should": Case(
+        files={"orders.csv": lines(75, *[",2025-01-12,3.00"] * 25)},
+        params={"data": {"anonymous": "set_aside"}},
+        rows=(100, 75, list(range(77, 102))),
+    ),
+    "sales to nobody declared, and too many other faults": Case(
+        files={"orders.csv": lines(75, *[",2025-01-12,3.00"] * 20, *["c01,2025-01-12,"] * 5)},
+        params={"data": {"anonymous": "set_aside"}},
+        code=2,
+        said=("5 no readable amount",),
+    ),
     "a cycle before the data": Case(
         params={"cycles": [{"cycle": "a", "as_of": "2024-01-31"}]}, said=("2024-01-31", "none")
     ),

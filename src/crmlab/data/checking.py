@@ -11,11 +11,12 @@ import pandas as pd
 from crmlab.contract import Sentence, mark
 from crmlab.data import rules
 from crmlab.data.convert import How, as_text, bare, covariates, is_plain, of_bare, plain
+from crmlab.data.files import multiplied
 from crmlab.data.held import held, repeats, viewed
 from crmlab.data.lines import MALFORMED
 from crmlab.data.params import DataParams
 from crmlab.data.raw import LINE, LOST, SET_ASIDE, Found
-from crmlab.data.schema import KEYS, NO_ID, SCHEMA
+from crmlab.data.schema import KEYS, NO_ID, SCHEMA, TYPES
 
 KEPT = mark("kept")
 NO_DATE = mark("no readable date")
@@ -144,6 +145,8 @@ def _typed(
     second = viewed(con, first.mutate(**texts, **plain_ones))
     values = {c: of_bare(second[c], schema.columns[c], how) for c in there}
     values |= {c: ibis.coalesce(second[PLAIN + c], values[c]) for c in sure}
+    if multiplied(name, there):
+        values["amount"] = (values["quantity"] * values["price"]).cast(TYPES["money"])
     losable = [c for c in there if c not in schema.filled and schema.columns[c] != "text"]
     given = {c: second[c] if c in texts else as_text(second[c]) for c in losable}
     lost = {LOST + c: values[c].isnull() & given[c].notnull() for c in losable}
@@ -236,7 +239,10 @@ def _told(rows: ibis.Table, raw: ibis.Table, name: str, found: Found | None, las
     # Not a join: the engine takes any file for a few rows, and would hold this one.
     there = there.filter(there[LINE].isin(ibis.memtable(bad[["line"]]).line).fill_null(False))
     cells = [there[c].cast("string").fill_null("") for c in raw.columns if c != LINE]
-    shown = {c: as_text(there[c])[:LONGEST_FOUND].fill_null("") for c in set(bad["column"]) - {"customer_id", ""}}
+    shown = {
+        c: as_text(there[c])[:LONGEST_FOUND].fill_null("")
+        for c in set(bad["column"]) & {*there.columns} - {"customer_id"}
+    }
     again = there.select(line=there[LINE].cast("int64"), text=ibis.literal(",").join(cells), **shown)
     again = again.to_pandas().set_index("line").reindex(bad["line"])
     bad["text"] = again["text"].fillna("").to_numpy()

@@ -19,7 +19,7 @@ from crmlab.data.held import is_large
 from crmlab.data.params import FileParams
 from crmlab.data.paths import inside
 from crmlab.data.raw import LINE, LOST, SET_ASIDE, Found
-from crmlab.data.schema import IDENTITY, SCHEMA, identifies
+from crmlab.data.schema import IDENTITY, PRODUCT, SCHEMA, identifies
 from crmlab.data.text import open_text
 
 TEXT = (".csv", ".txt", ".tsv")
@@ -146,6 +146,8 @@ def named(table: str, found: Found, file: FileParams, time_zone: str) -> Opened 
     )
     how = How(file.date_format, file.decimal or ".", file.thousands, file.hours, time_zone)
     stated = found.stated
+    if multiplied(table, rows.columns):
+        stated += (Sentence("No column of {file} is an amount: it is quantity times price.", {"file": shown}),)
     if left_out:
         said = "Columns of {file} that seem to say who somebody is, by their names, are not read: {columns}."
         stated += (Sentence(said, {"file": shown, "columns": ", ".join(left_out)}),)
@@ -156,6 +158,8 @@ def missing(table: str, columns: tuple[str, ...], where: str, shown: str = "the 
     """Faults for required columns that are not among `columns` of what is called `shown`."""
     schema, given = SCHEMA[table], [c.removesuffix(OTHER) for c in columns if c != LINE]
     absent = [c for c in schema.required if c not in columns]
+    if multiplied(table, columns):
+        absent.remove("amount")
     if schema.any_of and not set(schema.any_of) & set(columns):
         absent.append(schema.any_of[0])
     faults = []
@@ -167,6 +171,11 @@ def missing(table: str, columns: tuple[str, ...], where: str, shown: str = "the 
             hint = f"if it is {close[0]!r}, say so: columns: {{{column}: {written}}}"
         faults.append(Fault(f"{where}.{column}", f"no such column in {shown}, which has {_listed(given)}; {hint}"))
     return faults
+
+
+def multiplied(table: str, columns: Sequence[str]) -> bool:
+    """Whether the amount of a line is its quantity times its price: no column holds it, and both of these are there."""
+    return table == "transactions" and "amount" not in columns and set(PRODUCT) <= set(columns)
 
 
 def _listed(names: Sequence[str], most: int = 40) -> str:

@@ -153,6 +153,11 @@ class _Taken:
     notes: list[Sentence] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether lines that name nobody are declared to be as they should."""
+        return self.params.anonymous == "set_aside"
+
     def add(self, name: str, found: Checked, file: str, names: dict[str, str]) -> None:
         """One more table, or more rows of one."""
         own = found.kept
@@ -194,7 +199,7 @@ def _from_source(taken: _Taken, time_zone: str) -> None:
             except duckdb.InvalidInputException as error:
                 taken.faults.append(Fault(table, f"cannot be read: {str(error).strip().splitlines()[0]}"))
                 continue
-            taken.faults += [*done.faults, *too_bad(table, done, table, how, None)]
+            taken.faults += [*done.faults, *too_bad(table, done, table, how, None, anonymous=taken.anonymous)]
             taken.add(table, done, table, {})
 
 
@@ -253,7 +258,7 @@ def _file(taken: _Taken, name: str, file: FileParams, opened: Opened) -> None:
     done = checked(taken.con, name, rows, further=further, **options)
     where = f"files.{name}"
     taken.faults += undated(done, rows, opened.shown, how, where)
-    taken.faults += too_bad(where, done, opened.shown, how, file, opened.names)
+    taken.faults += too_bad(where, done, opened.shown, how, file, opened.names, anonymous=taken.anonymous)
     taken.notes += notes
     if name == "transactions":
         reasons = done.counts.groupby("reason")["rows"].sum().to_dict()

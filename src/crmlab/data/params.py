@@ -110,6 +110,8 @@ class DataParams(Params):
     """Tables that earlier cycles had and that are known to be gone."""
     returns: Literal["net", "set_aside", "refuse"] = "net"
     """Negative amounts: they lower what was bought, are left out, or are a fault."""
+    anonymous: Literal["refuse", "set_aside"] = "refuse"
+    """Lines of transactions without a customer, where they are many: something is wrong, or sales to nobody known."""
     extracted_on: date | None = None
     """Last day the raw data cover; later dates are bad rows. Default: what the source says."""
 

@@ -75,10 +75,17 @@ def proposal_for(table: str, file: str, raw: Mapping[str, Values]) -> Proposal:
             columns[canonical], why[canonical] = likely[0], _evidence(raw[likely[0]], kind)
         elif must or len(likely) > 1:
             doubts[canonical] = likely
+    must_have = schema.required
+    if table == "transactions" and _by_unit(columns, raw):
+        columns["price"] = columns.pop("amount", columns.get("price"))
+        why.pop("amount", None)
+        why["price"] = "of a unit: times quantity it is the amount; if it is the whole line's, call it amount"
+        doubts.pop("amount", None)
+        must_have = tuple(c if c != "amount" else "price" for c in must_have)
     told = bool(re.search("|".join(rf"(?<![a-z]){w}" for w in FILES[table].split()), file.lower()))
     told |= table == "customers" and bool(consents)
-    needed = len(schema.required) or 1
-    needs = schema.required or [c for c in schema.any_of if c in columns][:1]
+    needed = len(must_have) or 1
+    needs = must_have or [c for c in schema.any_of if c in columns][:1]
     have = sum(c in columns or bool(doubts.get(c)) for c in needs)
     dated = [c for c in schema.required if schema.columns[c] == "date"]
     impossible = any(c not in columns and not doubts.get(c) for c in dated) or have == 0
@@ -91,6 +98,14 @@ def proposal_for(table: str, file: str, raw: Mapping[str, Values]) -> Proposal:
     if table == "customers" and not (told or ("customer_id" in columns and raw[columns["customer_id"]].unique)):
         score = 0.0
     return Proposal(table, score, columns, why, doubts)
+
+
+def _by_unit(columns: Mapping[str, str], raw: Mapping[str, Values]) -> bool:
+    """Whether lines have a quantity, and no column is called an amount but one is called a price."""
+    price = columns.get("amount", columns.get("price"))
+    if "quantity" not in columns or price is None:
+        return False
+    return named(price, "price") >= GOOD > max(named(c, "amount") for c in raw)
 
 
 def _identity(raw: Mapping[str, Values]) -> list[str]:
@@ -123,13 +138,18 @@ def _evidence(found: Values, kind: Kind) -> str:
 
 def _likely(canonical: str, kind: Kind, raw: Mapping[str, Values], *, must: bool) -> list[str]:
     """The raw columns that may be the canonical one: the best by name or, of those required, the only one by values."""
-    able = {c: named(c, canonical) for c, v in raw.items() if _can_be(v, kind, canonical)}
+    able = {c: named(c, canonical) for c, v in raw.items() if _can_be(v, kind, canonical) or _sure(c, canonical)}
     best = max(able.values(), default=0.0)
     if best >= GOOD or (best > 0 and must):
         return [c for c, fit in able.items() if fit >= best - 0.05]
     if not must or canonical == "customer_id" or kind == "text":
         return []
     return [c for c in able if kind == "date" or raw[c].decimal]
+
+
+def _sure(raw: str, canonical: str) -> bool:
+    """Whether nothing but a customer's id is called so: where some are blank, programs write the others as ``12.0``."""
+    return canonical == "customer_id" and named(raw, canonical) >= 0.95
 
 
 def _can_be(found: Values, kind: Kind, canonical: str) -> bool:

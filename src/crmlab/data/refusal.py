@@ -30,7 +30,8 @@ HARMLESS = re.compile(r"[\d .,:/+\-€$£()'%]{1,30}|[A-Za-z]{1,4}")
 """What may be shown of what was found: where fields have shifted, an address may stand in place of a date."""
 
 WAYS = {
-    NO_ID: "fill in the customers, or map customer_id to the column that names them",
+    NO_ID: "fill in the customers, or map customer_id to the column that names them; where sales to nobody in"
+    " particular are as they should be, declare data.anonymous: set_aside",
     TOO_LATE: "declare a later data.extracted_on, or correct the dates",
     REPEATED: "keep one line for each",
     lines.TOO_MANY: "quote fields that hold the separator (a decimal comma, too), or declare the separator",
@@ -50,6 +51,8 @@ def too_bad(
     how: How,
     params: FileParams | None,
     names: Mapping[str, str] | None = None,
+    *,
+    anonymous: bool = False,
 ) -> list[Fault]:
     """Faults of a table of which too much is bad, or nothing there.
 
@@ -63,6 +66,8 @@ def too_bad(
         How values were read, and what was declared.
     names
         Canonical name → name in the file.
+    anonymous
+        Whether lines of transactions that name nobody are declared to be as they should.
     """
     name, names = where.rpartition(".")[2], names or {}
     by_reason = found.counts.groupby("reason")["rows"].sum()
@@ -76,6 +81,8 @@ def too_bad(
         )
     if params is not None and params.decimal is None and (other := _with_other_mark(found.bad, name, how)):
         return [_both_marks(where, file, other)]
+    if anonymous and name == "transactions":
+        total -= int(bad.pop(NO_ID)) if NO_ID in bad else 0
     if bad.sum() <= MOST_BAD * total:
         return []
     why = ", ".join(f"{rows:,} {reason}" for reason, rows in bad.items())

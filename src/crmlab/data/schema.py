@@ -42,6 +42,9 @@ NO_ID = mark("no customer id")
 NOBODY = "neither 'transactions' nor 'customers' is there; a study needs one of them to know whom it speaks of"
 """What is said of data without anybody."""
 
+PRODUCT = ("quantity", "price")
+"""Columns of transactions whose product is the amount of a line, where no column holds it."""
+
 Tables = dict[str, ibis.Table]
 """Canonical tables by name; a table the source does not have is an absent key."""
 
@@ -92,6 +95,7 @@ SCHEMA: Mapping[str, TableSchema] = {
             "margin": "money",
             "category": "text",
             "coupon_discount": "money",
+            "price": "money",
         },
         required=("customer_id", "date", "amount"),
         date="date",
@@ -180,7 +184,7 @@ SCHEMA: Mapping[str, TableSchema] = {
         date="started_on",
     ),
 }
-"""Table → its columns. `coupon_discount` (money off by coupons) is our addition to transactions."""
+"""Table → its columns. Our additions to transactions: `coupon_discount`, money off by coupons; `price`, of a unit."""
 
 KEYS: Mapping[str, str] = {"customers": "customer_id", "offers": "offer_id", "products": "product_id"}
 """Tables that hold one row a key → the key."""
