@@ -254,7 +254,7 @@ def main() -> int:
         few = folder / "few.parquet"
         bases["CDNOW's sample"][0].head(200).to_parquet(few)
         environment.compiled(sys.executable)
-        interpreter, missing = environment.python(may_make=not quick)
+        interpreter, missing = environment.python("pymc-marketing", may_make=not quick)
         print("Every process is new, byte code is compiled on both sides, and each way of fitting has run once before.")
         print(
             f"{os.cpu_count()} cores. pymc-marketing in its default number of chains and draws; stopped after {CAP} s."

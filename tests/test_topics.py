@@ -75,7 +75,7 @@ def test_topics_of_the_study_and_of_the_command_are_published_after_the_analysis
 
 def test_a_topic_nobody_wrote_is_refused_naming_those_there_are(subscribers):
     path, _, _ = subscribers
-    with pytest.raises(Refused, match="there are: lifetime_value, subscriptions"):
+    with pytest.raises(Refused, match="there are: lifetime_value, segment_cards, segmentations, subscriptions"):
         run_study(path, Asked(today=date(2024, 1, 10), topics=("horoscope",)))
 
 

@@ -1,4 +1,4 @@
-"""The peer's own environment, made once in the user's cache and used again."""
+"""A peer's own environment, made once in the user's cache and used again."""
 
 import subprocess
 import sys
@@ -6,39 +6,39 @@ from pathlib import Path
 
 import platformdirs
 
-PACKAGES = ("pymc-marketing", "nutpie", "pyarrow")
+PACKAGES = {
+    "pymc-marketing": ("pymc-marketing", "nutpie", "pyarrow"),
+    "openretailscience": ("openretailscience", "duckdb", "pyarrow"),
+}
+"""Peer → what its environment holds."""
 
 
-def made(folder: Path) -> bool:
-    return (folder / "ready").exists()
+def folder(peer: str) -> Path:
+    return platformdirs.user_cache_path("crmlab-benchmarks") / peer
 
 
-def folder() -> Path:
-    return platformdirs.user_cache_path("crmlab-benchmarks") / "pymc-marketing"
-
-
-def python(*, may_make: bool) -> tuple[Path | None, str]:
+def python(peer: str, *, may_make: bool) -> tuple[Path | None, str]:
     """The peer's interpreter, or None and why there is none.
 
     Made by ``venv`` and ``pip``: the newest release that installs. Byte code is compiled when it is made. To renew it,
     remove its folder.
     """
-    where = folder()
+    where = folder(peer)
     interpreter = where / "bin" / "python"
-    if made(where):
+    if (where / "ready").exists():
         return interpreter, ""
     if not may_make:
-        return None, f"pymc-marketing is not installed in {where} yet: run without --quick, with a network, once"
+        return None, f"{peer} is not installed in {where} yet: run without --quick, with a network, once"
     where.parent.mkdir(parents=True, exist_ok=True)
-    print(f"Installing {', '.join(PACKAGES)} in {where}: once, some minutes.", flush=True)
+    print(f"Installing {', '.join(PACKAGES[peer])} in {where}: once, some minutes.", flush=True)
     for step in (
         [sys.executable, "-m", "venv", "--clear", str(where)],
-        [str(interpreter), "-m", "pip", "install", "--quiet", *PACKAGES],
+        [str(interpreter), "-m", "pip", "install", "--quiet", *PACKAGES[peer]],
     ):
         done = subprocess.run(step, capture_output=True, text=True)
         if done.returncode:
             why = (done.stderr or done.stdout).strip().splitlines()
-            return None, f"pymc-marketing could not be installed in {where} (no network?): {why[-1] if why else ''}"
+            return None, f"{peer} could not be installed in {where} (no network?): {why[-1] if why else ''}"
     compiled(interpreter)
     (where / "ready").touch()
     return interpreter, ""

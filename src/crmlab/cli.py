@@ -108,6 +108,18 @@ def new(
 
 
 @app.command()
+def tree(
+    study: Annotated[Path, typer.Argument(help="The study's params file.")],
+    cycle: Annotated[str, typer.Argument(help="The cycle that is to start from the edited tree.")],
+    to: Annotated[Path | None, typer.Option(help="File to write. Default: a new one beside the params file.")] = None,
+) -> None:
+    """Write the segment tree that a cycle starts from into a file, to be edited by hand."""
+    from crmlab.tree_file import write_tree
+
+    print(_shorter(write_tree(study, cycle, to=to)))
+
+
+@app.command()
 def export(
     study: Annotated[Path, typer.Argument(help="The study's params file.")],
     cycle: Annotated[str, typer.Argument(help="The cycle whose list is delivered.")],

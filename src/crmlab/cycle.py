@@ -1,6 +1,7 @@
 """What a loop notebook holds in its hand: one open cycle of a study."""
 
 import json
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from crmlab.plots.frame import show_in_jupyter
 from crmlab.segments.at_contact import at_contact
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import leaves, names
-from crmlab.segments.written import from_yaml
+from crmlab.segments.written import from_plain, from_yaml
 from crmlab.stage.content import digest_of
 from crmlab.stage.context import Context, cut_of
 from crmlab.stage.erased import Seen
@@ -121,6 +122,18 @@ class OpenCycle:
         """The tree the last cycle's re-analysis left, or None in a first cycle."""
         parent = self.earlier("reanalysis")
         return from_yaml(parent.text("segments_next.yaml")) if parent else None
+
+    @cached_property
+    def tree_by_hand(self) -> Tree | None:
+        """The tree that somebody edited for this cycle, or None."""
+        written = self.params.segments.trees.get(self.cycle.cycle)
+        return from_plain(written, subject=f"segments.trees.{self.cycle.cycle}") if written else None
+
+    @property
+    def as_of_before(self) -> date | None:
+        """`as_of` of the cycle whose re-analysis this one starts from; None in a first cycle."""
+        parent = self.earlier("reanalysis")
+        return date.fromisoformat(parent.manifest["identity"]["params"]["cycle"]["as_of"]) if parent else None
 
     @cached_property
     def tree_of_last_cycle(self) -> Tree | None:

@@ -89,6 +89,7 @@ def _over_its_base(path: Path, shown: str, above: tuple[Path, ...], root: Path) 
     of = f" of {path.name}" if above else ""
     faults = [Fault(f"{f.where}{of}", f.what) for f in faults]
     read = ParamsFile(own, _lines(own, of), path.parent, faults, whole=bool(own) or not faults)
+    _put_in(read, root)
     if "extends" not in own:
         return read
     base, line, read.whole = own.pop("extends"), read.lines["extends"], False
@@ -113,12 +114,40 @@ def _over_its_base(path: Path, shown: str, above: tuple[Path, ...], root: Path) 
     return ParamsFile(values, below.lines | read.lines, folder, faults, below.whole)
 
 
+def _put_in(read: ParamsFile, root: Path) -> None:
+    """Put the content of each file that `segments.trees` names in the place of its path."""
+    segments = read.values.get("segments")
+    trees = segments.get("trees") if isinstance(segments, dict) else None
+    for cycle, path in list(trees.items()) if isinstance(trees, dict) else []:
+        at = f"segments.trees.{cycle}"
+        if isinstance(path, dict):
+            continue
+        del trees[cycle]
+        if not isinstance(path, str):
+            what = f"got {_short(path)}, expected the path of a tree, as `crmlab tree` writes it"
+            read.faults.append(Fault(placed(at, read.lines), what))
+            continue
+        found = inside(path, read.folder, placed(at, read.lines), root=root, mend=_MEND)
+        if isinstance(found, list):
+            read.faults += found
+            continue
+        try:
+            content, faults = strict_yaml.read(strict_yaml.text_of(found, subject=path))
+        except Refused as refused:
+            content, faults = None, refused.faults
+        read.faults += [Fault(f"{f.where} of {path}".removeprefix(" of "), f.what) for f in faults]
+        if not faults:
+            trees[cycle] = content
+            read.lines |= _lines(content, f" of {path}", f"{at}.")
+
+
 def merged(below: dict, above: dict) -> dict:
-    """`above` over `below`: maps are merged name by name, but for cycles; everything else is replaced."""
+    """`above` over `below`: maps are merged name by name, but for cycles and trees; everything else is replaced."""
     result = dict(below)
     for key, value in above.items():
         both_maps = isinstance(value, dict) and isinstance(below.get(key), dict)
-        result[key] = merged(below[key], value) if both_maps and key != "cycles" else value
+        whole = key == "cycles" or (both_maps and "nodes" in value)
+        result[key] = merged(below[key], value) if both_maps and not whole else value
     return result
 
 

@@ -10,12 +10,13 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from crmlab.activation.allocation import ActivationParams
 from crmlab.activation.beliefs import BeliefParams
 from crmlab.activation.eligibility import EligibilityParams
 from crmlab.base.ipt import IPTParams
+from crmlab.base.lifecycle import LifeCycleParams
 from crmlab.base.retention import RetentionParams
 from crmlab.base.rfm import RFMParams
 from crmlab.base.summary import SummaryParams
@@ -27,7 +28,8 @@ from crmlab.contract import Fault, Params, Refused
 from crmlab.data.params import DataParams
 from crmlab.params_file import NAME, placed, read_params, validated
 from crmlab.reanalysis.params import EffectParams, HomogeneityParams, RefinementParams
-from crmlab.segments.start import SegmentsParams
+from crmlab.segments.candidates import JudgingParams
+from crmlab.segments.params import VALUE, SegmentsParams, ways
 from crmlab.trials.protocol import ProtocolParams
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -66,9 +68,11 @@ class Study(Params):
     rfm: RFMParams = RFMParams()
     retention: RetentionParams = RetentionParams()
     timing: IPTParams = IPTParams()
+    life_cycle: LifeCycleParams = LifeCycleParams()
     traits: TraitsParams = TraitsParams()
     clv: CLVParams = CLVParams()
     segments: SegmentsParams = SegmentsParams()
+    judging: JudgingParams = JudgingParams()
     protocol: ProtocolParams = ProtocolParams()
     eligibility: EligibilityParams = EligibilityParams()
     beliefs: BeliefParams = BeliefParams()
@@ -107,6 +111,31 @@ class Study(Params):
         if faults := clv_faults(clv):
             raise ValueError("; ".join(f"{fault.where}: {fault.what}" for fault in faults))
         return clv
+
+    @field_validator("segments")
+    @classmethod
+    def _trees_of_cycles(cls, segments: SegmentsParams, info: ValidationInfo) -> SegmentsParams:
+        if not segments.trees or "cycles" not in info.data:
+            return segments
+        named = [c.cycle for c in islice(info.data["cycles"], MOST_CYCLES)]
+        faults = []
+        for cycle in segments.trees:
+            if cycle not in named:
+                near = difflib.get_close_matches(cycle, named, 1)
+                hint = f"did you mean '{near[0]}'?" if near else f"those there are: {', '.join(named[:12])}"
+                faults.append(f"segments.trees.{cycle}: no such cycle; {hint}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return segments
+
+    @model_validator(mode="after")
+    def _tiers_can_be_made(self) -> "Study":
+        if VALUE in ways(self.segments):
+            from crmlab.segments.tiers import value_faults
+
+            if faults := value_faults(self.clv):
+                raise ValueError("; ".join(f"{fault.where}: {fault.what}" for fault in faults))
+        return self
 
     @field_validator("effects", "homogeneity", "refinement")
     @classmethod

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmlab.activation.eligibility import EligibilityParams, eligibility
-from crmlab.activation.permission import consented, suppressed, suppressed_digests
+from crmlab.activation.permission import by_channel, consented, suppressed, suppressed_digests
 from crmlab.data import DataParams, FileParams, read
 from crmlab.data.convert import converted
 from crmlab.data.rules import apply
@@ -168,3 +168,11 @@ def test_from_files_to_eligibility_every_doubt_is_decided_against_contact(tmp_pa
     consents = taken.bad[taken.bad["table"] == "consents"]
     assert list(consents["line"]) == [9]
     assert "Refusals whose channel is missing or unknown" in " ".join(map(str, taken.notes))
+
+
+def test_permission_by_channel_names_every_channel_and_nobody_without_a_table():
+    rows = [("a", "E-Mail", "yes", "2024-01-01"), ("b", "email", "no", "2024-01-01"), ("a", "sms", "no", "2024-01-01"),
+            ("c", "all", "no", "2024-01-01")]  # fmt: skip
+    consents = canonical("consents", rows, ["customer_id", "channel", "state", "date"])
+    assert {c: list(who) for c, who in by_channel(consents, AS_OF).items()} == {"email": ["a"], "sms": []}
+    assert by_channel(None, AS_OF) == {}

@@ -19,6 +19,7 @@ if BESIDE.is_dir():
 
 MONEY = pa.decimal128(18, 4)
 TYPES = {"date": pa.date32(), "sent_at": pa.date32(), "amount": MONEY, "margin": MONEY, "coupon_discount": MONEY}
+TYPES |= {"acquired_on": pa.date32(), "birth_year": pa.int64(), "score": MONEY}
 TYPES |= {"response": pa.int64(), "club": pa.int64(), "age": pa.int64(), "income": pa.float64(), "vip": pa.bool_()}
 
 

@@ -7,6 +7,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import expon, gamma, weibull_min
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from crmlab.base.ipt import ALL, IPTParams, ipt
@@ -75,11 +76,11 @@ def test_ignoring_the_open_gap_would_be_wrong_and_is_not_done():
 
 
 def test_the_interval_of_the_median_allows_for_unlike_customers():
-    """Over 40 samples the 90 % interval covers the large-sample median in 80 to 100 %; independent gaps would not."""
+    """Over 25 samples the 90 % interval covers the large-sample median in 80 to 100 %; independent gaps would not."""
     many, end = world(8000, 200, 99)
     truth = ipt(many, as_of=end).table["median"].iloc[0]
     covered = []
-    for seed in range(40):
+    for seed in range(25):
         table, end = world(150, 200, seed)
         row = ipt(table, as_of=end).table.iloc[0]
         covered.append(row["low"] <= truth <= row["high"])
@@ -157,3 +158,101 @@ def test_tables_are_the_same_bytes_with_one_thread_and_two(real):
         frames.append((found.table, found.curve))
     pd.testing.assert_frame_equal(frames[0][0], frames[1][0], check_exact=True)
     pd.testing.assert_frame_equal(frames[0][1], frames[1][1], check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("draw", "truth"),
+    [
+        (lambda g: g.exponential(40), expon(scale=40)),
+        (lambda g: g.gamma(3, 40 / 3), gamma(3, scale=40 / 3)),
+        (lambda g: 40 * g.weibull(0.7), weibull_min(0.7, scale=40)),
+    ],
+    ids=["exponential", "gamma", "weibull"],
+)
+def test_the_true_distribution_of_gaps_is_recovered_where_ended_gaps_alone_mislead(draw, truth):
+    """All buy alike and are seen for 100 days, so that the long gaps are mostly still open."""
+    g = np.random.default_rng(5)
+    rows, ended = [], []
+    for i in range(2500):
+        at = [g.uniform(0, 30)]
+        while at[-1] < 100:
+            at.append(at[-1] + draw(g))
+        days = np.unique(np.floor(at[:-1]).astype(int))
+        ended += list(np.diff(days))
+        rows += [(f"c{i:05}", START + timedelta(int(d))) for d in days]
+    row = ipt(ibis.memtable(pd.DataFrame(rows, columns=["customer_id", "date"])), as_of=START + timedelta(99)).table
+    row = row.iloc[0]
+    for share, name in ((0.5, "median"), (0.75, "q75")):
+        # gaps within a day are no gaps
+        assert abs(row[name] - truth.isf((1 - share) * truth.sf(0.5))) <= 2.5, name
+    assert np.quantile(ended, 0.75) < truth.ppf(0.75) - 6
+
+
+SQL = """
+with days as (select distinct customer_id, date::date as d from lines where date <= date '{as_of}'),
+gaps as (
+    select customer_id, d, lead(d) over w as n, date_diff('day', d, lead(d) over w) as g,
+        date_diff('day', lead(d) over w, lead(d, 2) over w) as h
+    from days window w as (partition by customer_id order by d)
+),
+told as (
+    select customer_id, coalesce(g, date_diff('day', d, date '{as_of}')) as gap, g is not null as ended, h from gaps
+),
+risk as (
+    select gap, sum(ended::int) as over, sum(count(*)) over (order by gap desc) as at_risk from told group by gap
+),
+curve as (select gap, exp(sum(ln(1 - over / at_risk)) over (order by gap)) as waiting from risk where over < at_risk)
+select (select count(distinct customer_id) from days) as customers, (select count(*) from told where ended) as gaps,
+    (select min(gap) from curve where waiting <= 0.75 + 1e-12) as q25,
+    (select min(gap) from curve where waiting <= 0.5 + 1e-12) as median,
+    (select sum(gap) / count(*) filter (ended) from told) as days_per_purchase,
+    (select sum(((gap - h) / (2.0 * (gap + h))) ** 2) / sum((gap + h - 2) / (12.0 * (gap + h))) from told) as ratio
+"""
+
+
+@pytest.mark.parametrize(("source", "as_of"), [("online_retail", date(2011, 12, 9)), ("cdnow", date(1998, 6, 30))])
+def test_equals_plain_sql_on_real_data(real, source, as_of):
+    tables, orders = real(source)
+    base = duckdb.connect()
+    base.register("lines", tables["transactions"].select("customer_id", "date").to_pyarrow())
+    expected = base.execute(SQL.format(as_of=as_of)).df().iloc[0]
+    row = ipt(orders, as_of=as_of).table.iloc[0]
+    for name in ("customers", "gaps", "q25", "median"):
+        assert row[name] == expected[name] or (np.isnan(row[name]) and np.isnan(expected[name])), name
+    assert np.isclose(row["days_per_purchase"], expected["days_per_purchase"], rtol=1e-12)
+    assert np.isclose(row["cv"], np.sqrt(2 * expected["ratio"] / (3 - expected["ratio"])), rtol=1e-9)
+
+
+def test_overdue_equals_each_customers_own_quantile_in_pandas(real):
+    tables, orders = real("online_retail")
+    end = pd.Timestamp(2011, 12, 9)
+    days = tables["transactions"].select("customer_id", "date").distinct().to_pandas()
+    days["date"] = pd.to_datetime(days["date"])
+    late, few = 0, []
+    for _, one in days.sort_values("date").groupby("customer_id")["date"]:
+        gaps, opened = np.sort(one.diff().dt.days.dropna().to_numpy()), (end - one.iloc[-1]).days
+        if (len(gaps) + 1) * 0.1 < 1 - 1e-9:
+            few.append((gaps, opened))
+        else:
+            late += opened > gaps[int(np.ceil(0.9 * (len(gaps) + 1) - 1e-9)) - 1]
+    ended = np.concatenate([g for g, _ in few])
+    opened = np.array([o for _, o in few])
+    curve = SurvfuncRight(np.r_[ended, opened], np.r_[np.ones(len(ended)), np.zeros(len(opened))])
+    late += int((opened > curve.quantile(0.9)).sum())
+    row = ipt(orders, as_of=end.date()).table.iloc[0]
+    assert row["judged"] == days["customer_id"].nunique()
+    assert round(row["overdue"] * row["judged"]) == late
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_customers_are_the_sum_of_the_segments_whatever_the_history(bought, seed):
+    g = np.random.default_rng(seed)
+    named = {f"c{i:02}": sorted(g.integers(1, 60, g.integers(1, 25)).tolist()) for i in range(14)}
+    segments = pd.Series({c: f"s{i % 3}" for i, c in enumerate(named)})
+    table = bought(**named)
+    split, whole = (ipt(table, as_of=date(2024, 3, 1), segments=s).table for s in (segments, None))
+    parts = split[split["segment"] != ALL]
+    for name in ("customers", "gaps", "judged"):
+        assert parts[name].sum() == split[name].iloc[0] == whole[name].iloc[0]
+    for name in ("q25", "median", "q75", "cv", "overdue"):
+        assert np.isclose(split[name].iloc[0], whole[name].iloc[0], rtol=1e-12, equal_nan=True), name

@@ -4,7 +4,8 @@ import pytest
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from crmlab.base.periods import from_survivors
-from crmlab.clv.contracts.renewals import RetentionCurve, observed, retention_curve
+from crmlab.base.survival import observed
+from crmlab.clv.contracts.renewals import RetentionCurve, retention_curve
 from crmlab.clv.models import sbg
 from crmlab.clv.params import CLVParams
 from crmlab.contract import Basis, GateFailed, Sentence

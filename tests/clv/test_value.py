@@ -27,7 +27,7 @@ def said(result):
 
 
 def test_it_says_whether_customers_leave():
-    assert "Hardly anyone leaves" in said(ltv(p_alive=0.99))
+    assert "By the model hardly anyone has left" in said(ltv(p_alive=0.99))
     assert "Most repeat buyers are probably gone" in said(ltv(p_alive=0.2))
     assert "Some repeat buyers have left" in said(ltv(p_alive=np.repeat([0.3, 0.9], 50)))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crmlab.base.cohorts import cohorts
 from crmlab.base.ipt import ipt
 from crmlab.base.retention import retention
 from crmlab.base.rfm import rfm
@@ -53,10 +54,11 @@ def test_every_picture_has_alt_text_with_its_numbers(orders):
     assert f"{scores.shown()['share'].max():.1%}" in drawn(plots.rfm(scores))
     whole = summary(orders, as_of=END)
     assert f"{whole.by_month['customers'].iloc[-1]:,}" in drawn(plots.orders_over_time(whole))
-    if rates.cohorts is None:
-        assert plots.cohorts(rates) is None
+    by_cohort = cohorts(rates)
+    if rates.has_cohorts:
+        assert f"{by_cohort.table['pooled'].iloc[0]:.1%} order at age 1" in drawn(plots.cohorts(by_cohort))
     else:
-        assert "Heat map" in drawn(plots.cohorts(rates))
+        assert plots.cohorts(by_cohort) is None
 
 
 def test_ipt_by_segment_names_the_fastest_and_the_slowest():

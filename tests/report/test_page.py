@@ -177,3 +177,15 @@ def test_cells_in_a_row_that_show_nothing_are_folded_together():
 
 def shown(text):
     return new_output("display_data", data={"text/plain": text})
+
+
+def test_headings_of_outputs_stand_in_the_contents_too():
+    card = new_output(
+        "display_data", data={"text/html": "<div class='sheet'><h3>Gold &amp; co</h3><h4>Not this</h4></div>"}
+    )
+    cells = [new_markdown_cell("## Gold co"), new_code_cell("cards", outputs=[card])]
+    made = page(new_notebook(cells=cells), title="t", header={}, lang="en")
+    soup = BeautifulSoup(made, "html.parser")
+    assert [a.text for a in soup.select(".toc.side a")] == ["Gold co", "Gold & co"]
+    assert soup.select_one("h3")["id"] == "gold-co-2"
+    assert soup.select_one(".toc.side a[href='#gold-co-2']")

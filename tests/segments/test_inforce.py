@@ -84,3 +84,40 @@ def test_changes_by_hand_are_not_taken_for_splits():
     assert gone.table["change"].tolist() == ["removed", "removed"]
     assert gone.shown()["name"].tolist()[0] == "Loyal: coupons at least 1"
     assert "s3 “Loyal: coupons at least 1” is gone" in " ".join(map(str, gone.sentences()))
+
+
+def test_what_was_done_by_hand_is_told_from_what_the_re_analysis_did():
+    renamed = from_yaml(GROWN.to_yaml().replace("name: Everyone else", "name: The rest"))
+    by_hand = split(renamed, "s2", [{"trait": "coupons", "at_least": 2}])
+    result = changes_table(TREE, by_hand, left=GROWN)
+    assert result.table[["origin", "change", "segment"]].to_numpy().tolist() == [
+        ["re-analysis", "added", "s3"],
+        ["re-analysis", "added", "s4"],
+        ["by hand", "other name", "s2"],
+        ["by hand", "added", "s5"],
+        ["by hand", "added", "s6"],
+    ]
+    said = [str(s) for s in result.sentences()]
+    assert said[0] == "Split: Loyal. There are 3 segments now; there were 2."
+    assert said[1] == "The tree was also changed by hand, as follows."
+    assert said[2] == "s2 is called “The rest”, it was “Everyone else”"
+    assert said[3].startswith("s5 “The rest: coupons at least 2” is new, under s2")
+    assert result.shown()["name"].tolist()[2:4] == ["The rest", "The rest: coupons at least 2"]
+
+
+def test_a_tree_left_as_it_was_is_not_said_to_be_changed_by_hand():
+    result = changes_table(TREE, GROWN, left=GROWN)
+    assert [str(s) for s in result.sentences()] == ["Split: Loyal. There are 3 segments now; there were 2."]
+    assert set(result.table["origin"]) == {"re-analysis"}
+    alone = changes_table(TREE, from_yaml(TEXT.replace("Loyal", "Faithful")), left=TREE)
+    assert [str(s) for s in alone.sentences()][:2] == [
+        "No split was confirmed.",
+        "The tree was also changed by hand, as follows.",
+    ]
+
+
+def test_a_split_taken_back_by_hand_is_told_as_both():
+    result = changes_table(TREE, TREE, left=GROWN)
+    assert result.table["change"].tolist() == ["added", "added", "removed", "removed"]
+    assert result.shown()["name"].tolist()[2] == "Loyal: coupons at least 1"
+    assert "There are 3 segments now" in str(result.sentences()[0])

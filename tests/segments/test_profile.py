@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from crmlab.contract import Basis, generator
-from crmlab.segments.profile import profile, standardised
+from crmlab.segments.differences import standardised
+from crmlab.segments.profile import profile
 from crmlab.segments.start import SegmentsParams, start
 from crmlab.segments.tree import assign, names
 
@@ -52,7 +53,7 @@ def test_mean_clv_is_given_with_its_interval_where_there_is_one():
 
 
 def test_the_trait_that_makes_a_segment_different_is_named_first(base):
-    tree = start(base, SegmentsParams(by="channel", min_size=100))
+    tree = start(base, SegmentsParams(by="channel", min_size=100)).tree
     membership = assign(tree, base.table)
     result = profile(membership, base, names=names(tree), tree=tree)
     shown = result.shown().set_index("name")
@@ -62,7 +63,7 @@ def test_the_trait_that_makes_a_segment_different_is_named_first(base):
 
 
 def test_categories_are_compared_level_by_level(base):
-    tree = start(base, SegmentsParams(by="coupons", min_size=100))
+    tree = start(base, SegmentsParams(by="coupons", min_size=100)).tree
     membership = assign(tree, base.table)
     result = profile(membership, base, names=names(tree), tree=tree)
     levels = result.differences.loc[result.differences["trait"] == "channel", "level"]
@@ -127,7 +128,7 @@ def test_nobody_makes_an_empty_profile_that_says_so():
     result = profile(membership.head(0), traits, names=NAMES)
     assert result.table.empty
     assert _said(result) == "There is no customer in any segment."
-    assert "Segment" in result._repr_html_()
+    assert "There is no customer" in result._repr_html_()
 
 
 def _said(result) -> str:

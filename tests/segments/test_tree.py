@@ -142,6 +142,13 @@ def test_changes_by_hand_are_said_too(old, new, says):
     assert str(told[0]).startswith(says)
 
 
+def test_an_id_that_stands_for_another_segment_now_is_said_to():
+    edited = from_yaml(TEXT.replace("name: Champions", "name: Sleepers").replace("r, at_least: 4", "r, below: 2"))
+    [told] = changes(TREE, edited)
+    assert str(told).startswith("s1 is another segment now, “Sleepers”: r below 2 and f at least 4. It was “Champions”")
+    assert str(told).endswith("what earlier pages say of s1 is of that one")
+
+
 def test_another_order_is_a_change_because_the_first_match_wins():
     lines = TEXT.strip().splitlines()
     lines[2], lines[3] = lines[3], lines[2]
@@ -169,11 +176,11 @@ nodes:
 
 
 def test_composed_names_follow_the_language_and_own_names_do_not(monkeypatch):
-    import crmlab.segments.nodes as nodes
+    import crmlab.segments.wording as wording
 
     words = {"Champions": "Campioni", "{trait} at least {value:,.6g}": "{trait} almeno {value:,.6g}"}
     monkeypatch.setattr("crmlab.contract.words.catalogue", lambda language: words if language == "it" else {})
-    monkeypatch.setattr(nodes, "catalogue", lambda language: words if language == "it" else {})
+    monkeypatch.setattr(wording, "catalogue", lambda language: words if language == "it" else {})
     monkeypatch.delenv("CRMLAB_STRICT_WORDS", raising=False)
     grown = split(TREE, "s1", [{"trait": "c", "at_least": 1.5}], names=None)
     own = split(TREE, "s1", [{"trait": "c", "at_least": 1.5}], names=("Coupon lovers", "The rest"))

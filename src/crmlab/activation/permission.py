@@ -5,7 +5,7 @@ from datetime import date
 import ibis
 import pandas as pd
 
-from crmlab.data.consents import GRANTED, OTHERS, channel_named, channel_of, state_of
+from crmlab.data.consents import EVERY, GRANTED, OTHERS, channel_named, channel_of, state_of
 
 
 def consented(consents: ibis.Table, channel: str, as_of: date) -> pd.Index:
@@ -28,6 +28,14 @@ def consented(consents: ibis.Table, channel: str, as_of: date) -> pd.Index:
     last = last.filter(last.day == last["last"])
     states = last.group_by("customer_id").agg(refusals=(~last.given).sum())
     return _distinct(states.filter(states.refusals == 0), "customer_id")
+
+
+def by_channel(consents: ibis.Table | None, as_of: date) -> dict[str, pd.Index]:
+    """Channel → customers who permit contact through it on `as_of`, for every channel that is named; {} without any."""
+    if consents is None:
+        return {}
+    known = set(consents.select(channel=channel_of(consents.channel)).distinct().to_pandas()["channel"])
+    return {channel: consented(consents, channel, as_of) for channel in sorted(known - {EVERY, ""})}
 
 
 def suppressed(suppression: ibis.Table) -> pd.Index:

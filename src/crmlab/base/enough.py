@@ -7,8 +7,8 @@ from typing import ClassVar
 import ibis
 import pandas as pd
 
+from crmlab.base.active import periods_over
 from crmlab.base.history import history
-from crmlab.base.retention import periods_over
 from crmlab.contract import Basis, Result, Sentence, localise, mark
 from crmlab.contract.result import FEWEST
 

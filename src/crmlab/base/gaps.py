@@ -11,6 +11,10 @@ from crmlab.base.intervals import GROUPS, jackknife_se, t_quantile
 
 LEFT_OUT = 10
 """With fewer groups of customers than this there is no interval."""
+LOGARITHM = "decimal(18, 12)"
+"""Summed as decimals: a sum of doubles depends on the order the engine takes them in."""
+NOWHERE = ""
+"""The segment of customers who are in none."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +23,16 @@ class Gaps:
 
     counts
         segment, grp, few (the customer has too few gaps for an own quantile), days, ended (a purchase ended the gap;
-        else it is open on `as_of`), n.
-    pairs
-        segment, grp, spread, expected: sums over pairs of successive gaps of (M - 1/2)² and of what it would be
-        were purchases on random days.
-    customers
-        customer_id, segment, gaps (ended), few, open (days), own (the quantile of the customer's own gaps).
+        else it is open on `as_of`), n; and over the pairs of such a gap and the next one spread, expected: sums of
+        (M - 1/2)² and of what it would be were purchases on random days.
+    late
+        segment, judged, late: customers with enough gaps for an own quantile, and those whose open gap is longer.
+    segments
+        Ids of the segments with a customer, sorted.
     """
 
     counts: pd.DataFrame
-    pairs: pd.DataFrame
-    customers: pd.DataFrame
+    late: pd.DataFrame
     segments: list[str]
     start: date | None
 
@@ -46,7 +49,31 @@ class Survival:
     without: np.ndarray
 
 
-def gaps(orders: ibis.Table, *, as_of: date, segments: pd.Series | None, quantile: float, every: str = "all") -> Gaps:
+def purchase_days(orders: ibis.Table, as_of: date) -> ibis.Table:
+    """customer_id, date: one row a customer and day with an order, up to `as_of`."""
+    return orders.filter(orders.date <= ibis.literal(as_of)).select("customer_id", "date").distinct()
+
+
+def grouped(each: ibis.Table, segments: pd.Series | None) -> tuple[ibis.Table, list[str]]:
+    """Add `cell` to one row a customer: place of the segment × GROUPS + group of customers, and the segments' ids.
+
+    Customers take the groups in turn, segment by segment in the order of their ids, so that groups are of one size
+    in each segment and over all. Those in no segment stand under `NOWHERE`, first.
+    """
+    ids = [NOWHERE]
+    place = ibis.literal(0)
+    if segments is not None and len(known := segments.dropna().astype("str")):
+        ids += sorted(known.unique())
+        codes = known.map({s: i for i, s in enumerate(ids)}).astype("int64")
+        codes = pd.DataFrame({"customer_id": codes.index.astype("str"), "place": codes.to_numpy()})
+        each = each.left_join(ibis.memtable(codes), "customer_id").drop("customer_id_right")
+        place = each.place.fill_null(0)
+    each = each.mutate(place=place)
+    turn = ibis.row_number().over(order_by=[each.place, each.customer_id]) % GROUPS
+    return each.mutate(cell=each.place * GROUPS + turn).drop("place"), ids
+
+
+def gaps(orders: ibis.Table, *, as_of: date, segments: pd.Series | None, quantile: float) -> Gaps:
     """Count the gaps between a customer's purchase days by segment, group of customers and length.
 
     Parameters
@@ -56,22 +83,23 @@ def gaps(orders: ibis.Table, *, as_of: date, segments: pd.Series | None, quantil
     as_of
         Last day that is seen: the open gap runs from the last purchase to it.
     segments
-        customer_id → segment id.
+        customer_id → segment id; customers without one are counted under `NOWHERE`.
     quantile
-        Which quantile of a customer's own gaps to return: the ceil(q·(n + 1))-th smallest, which the next gap exceeds
-        with probability at most 1 − q if all are exchangeable; missing where n is too small for it.
-    every
-        The segment id that stands for all customers.
+        Against which quantile of a customer's own gaps the open one is held: the ceil(q·(n + 1))-th smallest, which
+        the next gap exceeds with probability at most 1 − q if all are exchangeable.
     """
-    days = orders.filter(orders.date <= ibis.literal(as_of)).select("customer_id", "date").distinct()
-    each = days.group_by("customer_id").agg(first=days.date.min(), last=days.date.max(), gaps=days.count() - 1)
-    customers = each.order_by("customer_id").to_pandas()
-    customers["segment"] = None
-    if segments is not None:
-        customers["segment"] = customers["customer_id"].map(segments)
-    customers["few"] = (customers["gaps"] + 1) * (1000 - round(quantile * 1000)) < 1000
-    groups = _groups(customers, every)
-
+    days = purchase_days(orders, as_of)
+    each = days.group_by("customer_id").agg(last=days.date.max(), gaps=days.count() - 1)
+    each, ids = grouped(each, segments)
+    # in whole numbers: no product of doubles decides a rank
+    part = round(quantile * 1000)
+    each = each.select(
+        "customer_id",
+        few=(each.gaps + 1) * (1000 - part) < 1000,
+        cell=each.cell,
+        open=ibis.literal(as_of).delta(each["last"], unit="day"),
+        wanted=((each.gaps + 1) * part + 999) // 1000,
+    )
     after = ibis.window(group_by="customer_id", order_by="date")
     steps = days.mutate(next=days.date.lead().over(after), then=days.date.lead(2).over(after))
     steps = steps.select(
@@ -80,46 +108,59 @@ def gaps(orders: ibis.Table, *, as_of: date, segments: pd.Series | None, quantil
         ended=steps.next.notnull(),
         second=steps.then.delta(steps.next, unit="day").cast("int64"),
     )
-    joined = steps.inner_join(ibis.memtable(groups), "customer_id")
-    counts = joined.group_by(["segment", "grp", "few", "gap", "ended"]).agg(n=joined.count()).to_pandas()
-    counts = counts.rename(columns={"gap": "days"}).sort_values(
-        ["segment", "grp", "few", "days", "ended"], ignore_index=True
+    joined = steps.inner_join(each, "customer_id")
+    both = (joined.gap + joined.second).cast("float64")
+    # M = gap₁/(gap₁ + gap₂); given the sum s, gap₁ of random days is uniform on 1 … s − 1
+    spread = (((joined.gap - joined.second) / (2 * both)) ** 2).cast(LOGARITHM)
+    expected = ((both - 2) / (12 * both)).cast(LOGARITHM)
+    key = (joined.cell * 2 + joined.few.cast("int64")) * 2 + joined.ended.cast("int64")
+    counted = joined.group_by(key=key, days=joined.gap).agg(
+        n=joined.count(),
+        spread=spread.sum().cast("float64").fill_null(0.0),
+        expected=expected.sum().cast("float64").fill_null(0.0),
     )
-    ended = steps.filter(steps.ended)
-    place = ibis.row_number().over(group_by="customer_id", order_by=ended.gap)
-    ranked = ended.mutate(place=place + 1, size=ended.count().over(group_by="customer_id"))
-    # in whole numbers: no product of doubles decides a rank
-    wanted = ((ranked.size + 1) * round(quantile * 1000) + 999) // 1000
-    own = ranked.filter(ranked.place == wanted).select("customer_id", own="gap").to_pandas()
-    customers = customers.merge(own, how="left", on="customer_id", validate="1:1")
-    customers["own"] = customers["own"].astype("float64")
-    customers["open"] = (pd.Timestamp(as_of) - pd.to_datetime(customers["last"])).dt.days
-    start = pd.to_datetime(customers["first"]).min().date() if len(customers) else None
-    known = [every, *sorted(customers["segment"].dropna().unique())]
-    kept = customers[["customer_id", "segment", "gaps", "few", "open", "own"]]
-    return Gaps(counts, _pairs(joined), kept, known, start)
-
-
-def _groups(customers: pd.DataFrame, every: str) -> pd.DataFrame:
-    """customer_id, segment, grp: everybody under `every`, and under the segment; groups in turn by sorted id."""
-    named = customers.dropna(subset=["segment"])[["customer_id", "segment", "few"]]
-    frame = pd.concat([customers[["customer_id", "few"]].assign(segment=every), named], ignore_index=True)
-    frame = frame.astype({"customer_id": "str", "segment": "str"})
-    frame["grp"] = (frame.groupby("segment").cumcount() % GROUPS).astype("int64")
-    return frame
-
-
-def _pairs(joined: ibis.Table) -> pd.DataFrame:
-    """Spread of M = gap₁/(gap₁ + gap₂) about ½, and its expectation given the sum s: gap₁ uniform on 1 … s − 1."""
-    pairs = joined.filter(joined.second.notnull())
-    s = (pairs.gap + pairs.second).cast("float64")
-    exact = "decimal(18, 12)"  # summed as decimals: a sum of doubles depends on the threads
-    spread = (((pairs.gap - pairs.second) / (2 * s)) ** 2).cast(exact)
-    expected = ((s - 2) / (12 * s)).cast(exact)
-    found = pairs.group_by(["segment", "grp"]).agg(
-        spread=spread.sum().cast("float64"), expected=expected.sum().cast("float64")
+    own = joined.filter(~joined.few)
+    own = own.group_by("customer_id").agg(
+        place=own.cell.max() // GROUPS,
+        late=own.wanted.max() <= (own.ended & (own.gap < own.open)).sum(),
     )
-    return found.to_pandas().sort_values(["segment", "grp"], ignore_index=True)
+    late = own.group_by(key=-1 - own.place, days=ibis.literal(0, "int64")).agg(
+        n=own.count(), spread=own.late.sum().cast("float64"), expected=ibis.literal(0.0)
+    )
+    # one query, so that the engine cuts the gaps once
+    counts, late = _read(ibis.union(counted, late).to_pandas(), ids)
+    there = set(counts["segment"])
+    first = orders.filter(orders.date <= ibis.literal(as_of)).date.min().to_pandas()
+    start = None if pd.isna(first) else pd.Timestamp(first).date()
+    return Gaps(counts, late, [s for s in ids if s != NOWHERE and s in there], start)
+
+
+def _read(found: pd.DataFrame, ids: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`counts` and `late` of what the engine counted under numbers; keys below zero are of those with own quantiles."""
+    found = found.sort_values(["key", "days"], ignore_index=True)
+    counted, late = found[found["key"] >= 0], found[found["key"] < 0].iloc[::-1]
+    named = np.array(ids, dtype=object)
+    key = counted["key"].to_numpy(dtype="int64")
+    counts = pd.DataFrame(
+        {
+            "segment": pd.Series(named[key // 4 // GROUPS], dtype="str"),
+            "grp": key // 4 % GROUPS,
+            "few": key // 2 % 2 == 1,
+            "days": counted["days"].to_numpy(dtype="int64"),
+            "ended": key % 2 == 1,
+            "n": counted["n"].to_numpy(dtype="int64"),
+            "spread": counted["spread"].to_numpy(dtype="float64"),
+            "expected": counted["expected"].to_numpy(dtype="float64"),
+        }
+    )
+    late = pd.DataFrame(
+        {
+            "segment": pd.Series(named[-1 - late["key"].to_numpy(dtype="int64")], dtype="str"),
+            "judged": late["n"].to_numpy(dtype="int64"),
+            "late": late["spread"].to_numpy().astype("int64"),
+        }
+    )
+    return counts, late
 
 
 def survival(counts: pd.DataFrame) -> Survival:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from crmlab.base.gaps import LEFT_OUT, Gaps, band, gaps, quantile, survival
+from crmlab.base.gaps import LEFT_OUT, band, gaps, quantile, survival
 from crmlab.base.intervals import jackknife_se, jeffreys, t_quantile
 from crmlab.contract import Basis, Params, Result, Sentence, mark, say
 
@@ -163,17 +163,18 @@ def ipt(
     """
     params = params or IPTParams()
     found = gaps(orders, as_of=as_of, segments=segments, quantile=params.overdue_quantile)
-    few = survival(found.counts[(found.counts["segment"] == ALL) & found.counts["few"]])
-    limit = quantile(few, params.overdue_quantile)[0]
+    limit = quantile(survival(found.counts[found.counts["few"]]), params.overdue_quantile)[0]
     rows, curves = [], []
-    for segment in found.segments:
-        counts = found.counts[found.counts["segment"] == segment]
+    for segment in [ALL, *found.segments]:
+        counts, late = found.counts, found.late
+        if segment != ALL:
+            counts, late = counts[counts["segment"] == segment], late[late["segment"] == segment]
         curve = survival(counts)
         rows.append(
             {"segment": segment, "name": (names or {}).get(segment, segment)}
             | _distribution(counts, curve)
-            | _regularity(found.pairs[found.pairs["segment"] == segment])
-            | _overdue(found, segment, limit)
+            | _regularity(counts)
+            | _overdue(counts, late, limit)
         )
         low, high = band(curve)
         at = pd.DataFrame({"days": curve.days, "waiting": curve.whole, "low": low, "high": high})
@@ -201,8 +202,9 @@ def _distribution(counts: pd.DataFrame, curve: object) -> dict[str, float]:
     }
 
 
-def _regularity(pairs: pd.DataFrame) -> dict[str, float]:
+def _regularity(counts: pd.DataFrame) -> dict[str, float]:
     """CV of the gaps about each customer's own rate, 1 where purchases fall on days at random."""
+    pairs = counts[counts["expected"] > 0].groupby("grp", sort=True)[["spread", "expected"]].sum()
     spread, expected = pairs["spread"].to_numpy(), pairs["expected"].to_numpy()
     if not expected.sum() > 0:
         return {"cv": np.nan, "cv_low": np.nan, "cv_high": np.nan}
@@ -219,20 +221,20 @@ def _cv(ratio: np.ndarray | float) -> np.ndarray | float:
     return np.sqrt(2 * ratio / (3 - np.minimum(ratio, 2.999)))
 
 
-def _overdue(found: Gaps, segment: str, limit: float) -> dict[str, float]:
+def _overdue(counts: pd.DataFrame, late: pd.DataFrame, limit: float) -> dict[str, float]:
     """Share of customers whose open gap is longer than the quantile of their own gaps.
 
     Customers with too few gaps to have one (fewer than nine for nine tenths) share that of their like.
     """
-    each = found.customers if segment == ALL else found.customers[found.customers["segment"] == segment]
-    limits = each["own"].where(~each["few"], limit)
-    judged = limits.notna()
-    late = int((each["open"] > limits)[judged].sum())
-    low, high = jeffreys(late, int(judged.sum()))
-    share = late / judged.sum() if judged.any() else np.nan
+    judged, overdue = int(late["judged"].sum()), int(late["late"].sum())
+    if not np.isnan(limit):
+        few = counts[counts["few"] & ~counts["ended"]]
+        judged += int(few["n"].sum())
+        overdue += int(few.loc[few["days"] > limit, "n"].sum())
+    low, high = jeffreys(overdue, judged)
     return {
-        "judged": int(judged.sum()),
-        "overdue": float(share),
+        "judged": judged,
+        "overdue": overdue / judged if judged else np.nan,
         "overdue_low": float(low),
         "overdue_high": float(high),
     }

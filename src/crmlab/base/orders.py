@@ -45,6 +45,8 @@ def _gather(t: ibis.Table) -> ibis.Table:
         if name in t.columns:
             totals[name] = t[name].cast(MONEY).sum().cast(MONEY)
     keys = ["customer_id", "order_id"]
+    if "channel" in t.columns:
+        totals |= {"channel": t.channel.min(), "other": t.channel.max()}
     gathered = t.group_by(keys).agg(**totals, lines=t.count())
     if "channel" in t.columns:
         gathered = _with_main_channel(gathered, t, keys)
@@ -53,10 +55,16 @@ def _gather(t: ibis.Table) -> ibis.Table:
 
 
 def _with_main_channel(gathered: ibis.Table, t: ibis.Table, keys: list[str]) -> ibis.Table:
-    """Add each order's channel: that of most of its lines, ties by name; missing where no line has one."""
-    counted = t.filter(t.channel.notnull()).group_by([*keys, "channel"]).agg(of=lambda s: s.count())
+    """Each order's channel: that of most of its lines, ties by name; missing where no line has one.
+
+    Only orders whose lines have several are counted again: they are few.
+    """
+    several = gathered.filter(gathered.channel < gathered.other).select(*keys)
+    lines = t.filter(t.channel.notnull()).semi_join(several, keys)
+    counted = lines.group_by([*keys, "channel"]).agg(of=lines.count())
     ranked = counted.mutate(
         place=ibis.row_number().over(group_by=keys, order_by=[ibis.desc(counted.of), counted.channel])
     )
-    main = ranked.filter(ranked.place == 0).select(*keys, "channel")
-    return gathered.left_join(main, keys).drop(*(f"{k}_right" for k in keys))
+    main = ranked.filter(ranked.place == 0).select(*keys, main="channel")
+    joined = gathered.left_join(main, keys)
+    return joined.mutate(channel=ibis.coalesce(joined.main, joined.channel))

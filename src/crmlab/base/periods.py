@@ -87,7 +87,7 @@ def contracts(
     Parameters
     ----------
     subscriptions
-        customer_id, started_on; ended_on (missing while it runs) and fee (a period) where there.
+        customer_id, started_on; ended_on (missing while it runs), fee (a period) and plan where there.
     as_of
         Last day that is seen: what starts or ends later has not happened yet.
     period
@@ -107,6 +107,7 @@ def contracts(
         observed : renewals that were due by `as_of`, had it gone on.
         running : whether it still runs: not, for one that has ended though its last renewal is not due yet.
         fee : of the subscriptions that still run, a period; NaN where there is none.
+        plan : of its first subscription, the first by name where two begin it; missing where there is none.
 
     Raises
     ------
@@ -144,6 +145,7 @@ def contracts(
             "observed": frame["observed"].astype("int64"),
             "running": frame["running"].astype("bool"),
             "fee": frame["fee"].astype("float64"),
+            "plan": frame["plan"].astype("str"),
         }
     )
 
@@ -182,7 +184,7 @@ def from_survivors(survivors: Sequence[int], *, cohort: str = "") -> pd.DataFram
 
 
 def _seen(subscriptions: ibis.Table, as_of: date) -> ibis.Table:
-    """Subscriptions as they were known on `as_of`: customer_id, started, ended (9999-12-31 while it runs), fee."""
+    """Subscriptions as known on `as_of`: customer_id, started, ended (9999-12-31 while it runs), fee, plan."""
     s = subscriptions
     never = ibis.literal(NEVER)
     ended = s.ended_on.cast("date") if "ended_on" in s.columns else ibis.null("date")
@@ -191,21 +193,26 @@ def _seen(subscriptions: ibis.Table, as_of: date) -> ibis.Table:
         started=s.started_on.cast("date"),
         ended=ibis.ifelse(ended <= ibis.literal(as_of), ended, never).fill_null(never),
         fee=s.fee.cast(MONEY) if "fee" in s.columns else ibis.null(MONEY),
+        plan=s.plan.cast("string") if "plan" in s.columns else ibis.null("string"),
     )
     return seen.filter(seen.started <= ibis.literal(as_of))
 
 
 def _joined(seen: ibis.Table, as_of: date, period: Period) -> ibis.Table:
-    """Spells of subscriptions without a gap of a period or more: customer_id, contract, started, ended, fee."""
+    """Spells of subscriptions without a gap of a period or more: customer_id, contract, started, ended, fee, plan."""
     earlier = ibis.window(group_by="customer_id", order_by=["started", "ended"], preceding=(None, 1))
     until = ibis.window(group_by="customer_id", order_by=["started", "ended"], preceding=None, following=0)
     after = seen.mutate(before=seen.ended.max().over(earlier))
     gap = _whole(after.before, after.started, period)
     fresh = after.mutate(new=(after.before.isnull() | ((after.before < after.started) & (gap >= 1))).cast("int64"))
     spells = fresh.mutate(contract=fresh.new.sum().over(until))
+    spells = spells.mutate(opened=spells.started.min().over(group_by=["customer_id", "contract"]))
     running = spells.ended == ibis.literal(NEVER)
     return spells.group_by("customer_id", "contract").agg(
-        started=spells.started.min(), ended=spells.ended.max(), fee=spells.fee.sum(where=running)
+        started=spells.opened.min(),
+        ended=spells.ended.max(),
+        fee=spells.fee.sum(where=running),
+        plan=spells.plan.min(where=spells.started == spells.opened),
     )
 
 

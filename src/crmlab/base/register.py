@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import ibis
 from pydantic import Field
@@ -24,7 +24,7 @@ class TraitsParams(Params):
     include: tuple[str, ...] | None = None
     """Only these traits; all where not given."""
     exclude: tuple[str, ...] = ()
-    """Not these."""
+    """Not these: a column that was written after the contact (how long the call lasted), for one."""
     sensitive: tuple[str, ...] = ()
     """Traits whose use needs care (age, health, belief ...): marked wherever they are shown."""
     not_for_splits: tuple[str, ...] = ()
@@ -43,6 +43,21 @@ class Data:
     orders: ibis.Table | None
     as_of: date
     params: TraitsParams
+    buyers: ibis.Table | None = None
+    """Of the orders, one row a customer: recency_days, frequency, spent (exact), first (day)."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows that several traits are aggregates of, so that the engine passes over them once for all of these."""
+
+    name: str
+    source: str
+    """The canonical table it comes from."""
+    rows: Callable[[Data], ibis.Table | None]
+    """The rows, with a customer_id; None where the tables or columns they need are absent."""
+    one_each: bool = False
+    """Whether there is one row a customer already: traits are then columns, not aggregates."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +68,13 @@ class Trait:
     kind: Kind
     source: str
     meaning: str
-    compute: Callable[[Data], ibis.Table | None]
+    compute: Callable[..., Any]
+    """``(rows, data) -> Value`` where there is a relation, else ``(data) -> Table`` of customer_id and value; or None
+    where the columns it needs are absent."""
+    over: str | None = None
+    """The relation it is an aggregate of."""
     fill: int | float | None = None
-    """Value of a customer whom `compute` does not return; None: missing."""
+    """Value of a customer who has no row; None: missing."""
     allowed_for_splits: bool = True
     sensitive: bool = False
 
@@ -63,18 +82,34 @@ class Trait:
 REGISTRY: dict[str, Trait] = {}
 """Name → trait, in the order in which they are shown."""
 
+RELATIONS: dict[str, Relation] = {}
+"""Name → relation."""
+
+
+def relation(name: str, *, source: str, one_each: bool = False) -> Callable[..., Callable[[Data], ibis.Table | None]]:
+    """Register the function below, from `Data` to rows with a customer_id, as the relation `name`."""
+
+    def register(rows: Callable[[Data], ibis.Table | None]) -> Callable[[Data], ibis.Table | None]:
+        if name in RELATIONS:
+            raise ValueError(f"relation {name!r} is registered twice")
+        RELATIONS[name] = Relation(name, source, rows, one_each)
+        return rows
+
+    return register
+
 
 def trait(
     name: str,
     *,
     kind: Kind,
-    source: str,
     meaning: str,
+    over: str | None = None,
+    source: str = "",
     fill: int | float | None = None,
     allowed_for_splits: bool = True,
     sensitive: bool = False,
     registry: dict[str, Trait] | None = None,
-) -> Callable[[Callable[[Data], ibis.Table | None]], Callable[[Data], ibis.Table | None]]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as the trait `name`.
 
     Parameters
@@ -83,23 +118,30 @@ def trait(
         What it is called in parameters, tables and rules.
     kind
         ``number``, ``category`` or ``flag`` (0 or 1).
-    source
-        The table it comes from.
     meaning
         What it says, in a few marked words.
+    over
+        The relation (``orders``, ``lines``, ``contacts`` ...) whose rows of a customer the function aggregates: it is
+        given those rows and `Data`, and returns one value. All traits over one relation cost one pass. Without it the
+        function is given `Data` alone and returns a table of customer_id and value.
+    source
+        The table it comes from; that of the relation where there is one.
     fill
-        Value of customers whom the function does not return, where that is known (0 orders); None where it is missing.
+        Value of customers who have no row, where that is known (0 orders); None where it is missing.
     allowed_for_splits, sensitive
         Defaults, which a study's parameters may only tighten.
     registry
         Another registry than the common one.
     """
+    if over is not None and over not in RELATIONS:
+        raise ValueError(f"trait {name!r} is over {over!r}; there are {', '.join(RELATIONS)}")
+    source = source or (RELATIONS[over].source if over else "")
 
-    def register(compute: Callable[[Data], ibis.Table | None]) -> Callable[[Data], ibis.Table | None]:
+    def register(compute: Callable[..., Any]) -> Callable[..., Any]:
         kept = REGISTRY if registry is None else registry
         if name in kept:
             raise ValueError(f"trait {name!r} is registered twice")
-        kept[name] = Trait(name, kind, source, meaning, compute, fill, allowed_for_splits, sensitive)
+        kept[name] = Trait(name, kind, source, meaning, compute, over, fill, allowed_for_splits, sensitive)
         return compute
 
     return register

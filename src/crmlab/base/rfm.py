@@ -118,13 +118,22 @@ def rfm(orders: ibis.Table, *, as_of: date, params: RFMParams | None = None) -> 
 
 def scored(orders: ibis.Table, *, as_of: date, params: RFMParams) -> ibis.Table:
     """`rfm` as a lazy table, one row a customer; ``first`` is the day of the first order."""
+    return ranked(buyers(orders, as_of=as_of), params)
+
+
+def buyers(orders: ibis.Table, *, as_of: date) -> ibis.Table:
+    """customer_id, recency_days, frequency, spent (exact) and first, one row a customer with an order by `as_of`."""
     seen = orders.filter(orders.date <= ibis.literal(as_of))
-    each = seen.group_by("customer_id").agg(
+    return seen.group_by("customer_id").agg(
         recency_days=ibis.literal(as_of).delta(seen.date.max(), unit="day"),
         frequency=seen.count(),
         spent=seen.amount.cast(MONEY).sum(),
         first=seen.date.min(),
     )
+
+
+def ranked(each: ibis.Table, params: RFMParams) -> ibis.Table:
+    """`buyers` with their scores and cell."""
 
     def score(worst_first: ibis.Value) -> ibis.Value:
         # rank() counts from 0 in ibis: the number of customers strictly worse

@@ -77,9 +77,11 @@ class Result:
 
     def _repr_html_(self) -> str:
         parts = [f"<h4>{escape(say(self.title))}</h4>"] if self.title else []
-        parts.append(frame_html(self.shown(), self.columns, people=self.people))
+        shown = self.shown()
+        if len(shown):
+            parts.append(frame_html(shown, self.columns, people=self.people))
         parts.append(f'<p class="basis">{escape(str(self.basis))}</p>')
-        if self.note:
+        if self.note and len(shown):
             parts.append(f'<p class="note">{escape(say(self.note))}</p>')
         parts.extend(s._repr_html_() for s in self.sentences())
         return f'<div class="result">{"".join(parts)}</div>'

@@ -6,10 +6,13 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from crmlab.base.cohorts import Cohorts
 from crmlab.base.ipt import ALL, IPT
 from crmlab.base.retention import Retention
 from crmlab.base.rfm import RFM
 from crmlab.base.summary import Summary
+from crmlab.base.survival import ALL as WHOLE
+from crmlab.base.survival import ContractSurvival
 from crmlab.contract import Sentence, localise, say
 from crmlab.contract.result import FEWEST
 from crmlab.plots.frame import PALETTE, axes, finish, label, plot
@@ -65,25 +68,65 @@ def retention(result: Retention) -> Axes:
 
 
 @plot
-def cohorts(result: Retention) -> Axes | None:
-    """Share of each acquisition cohort active at each age; nothing where the base shows no acquisitions."""
-    if result.cohorts is None:
+def cohorts(result: Cohorts) -> Axes | None:
+    """Pooled share of each cohort that orders at each age; nothing where the base shows no acquisitions."""
+    if result.table.empty:
         return None
-    table = result.cohorts[result.cohorts["customers"] >= FEWEST]
-    grid = table.pivot(index="cohort", columns="age", values="crr")
-    ax = axes("Retention by cohort and age", result.basis, height=1.2 + 0.28 * max(len(grid), 4))
-    if grid.empty:
-        return finish(ax, alt=Sentence("No cohort has an age that is over."))
+    table = result.table[result.table["customers"] >= FEWEST]
+    grid = table.pivot_table(index="cohort", columns="age", values="pooled")
     few = grid.shape[1] <= MOST_TICKS
+    ax = axes("Retention by cohort and age", result.basis, height=1.2 + (0.28 if few else 0.14) * max(len(grid), 4))
+    if grid.empty:
+        return finish(ax, alt=Sentence("No cohort of five customers has an age that is over."))
+    sizes = table.drop_duplicates("cohort").set_index("cohort")["customers"]
+    grid.index = [localise(f"{cohort}  n = {sizes[cohort]:,}") for cohort in grid.index] if few else grid.index
     text = grid.map(lambda v: "" if np.isnan(v) else localise(f"{v:.0%}")) if few else False
-    sns.heatmap(grid, ax=ax, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, linewidths=0.5)
-    oldest = table[table["cohort"] == grid.index[0]]
+    top = max(float(grid.max().max()), 0.01)
+    bar = None if few else {"format": lambda share, _: localise(f"{share:.0%}")}
+    ax.grid(False)
+    sns.heatmap(
+        grid, ax=ax, annot=text, fmt="", cmap="Blues", vmin=0, vmax=top, cbar=not few, cbar_kws=bar, linewidths=0.5
+    )
+    oldest = table[table["cohort"] == table["cohort"].iloc[0]]
     alt = Sentence(
-        "Heat map of {n} cohorts: of cohort {first}, {a:.1%} order at age 1 and {b:.1%} at age {age}.",
-        {"n": len(grid), "first": grid.index[0], "a": float(oldest["crr"].iloc[0])}
-        | {"b": float(oldest["crr"].iloc[-1]), "age": int(oldest["age"].iloc[-1])},
+        "Heat map of {n} cohorts: of cohort {first}, {a:.1%} order at age 1 and {b:.1%} at age {age}, pooled.",
+        {"n": len(grid), "first": oldest["cohort"].iloc[0], "a": float(oldest["pooled"].iloc[0])}
+        | {"b": float(oldest["pooled"].iloc[-1]), "age": int(oldest["age"].iloc[-1])},
     )
     return finish(ax, alt=alt, x="age in periods", y="first order in")
+
+
+@plot
+def contract_survival(result: ContractSurvival) -> Axes | None:
+    """Share of contracts left after each renewal, of all or by group; nothing where fewer than five are on record."""
+    shown = result.table[result.table["contracts"] >= FEWEST]
+    parts = shown[shown["group"] != WHOLE] if (shown["group"] != WHOLE).any() else shown
+    if parts.empty:
+        return None
+    ax = axes("Contracts left after each renewal", result.basis)
+    for place, row in enumerate(parts.head(MOST_LINES).to_dict("records")):
+        curve = result.curve[(result.curve["group"] == row["group"]) & (result.curve["customers"] >= FEWEST)]
+        curve = curve[(curve["renewal"] >= result.begins) & curve["stayed"].notna()]
+        at = np.r_[result.begins - 1, curve["renewal"]]
+        name = say(row["name"]) if row["group"] == WHOLE else label(row["name"], 24)
+        ax.step(at, np.r_[1, curve["stayed"]], where="post", color=PALETTE[place], label=name)
+        low, high = np.r_[1, curve["stayed_low"]], np.r_[1, curve["stayed_high"]]
+        ax.fill_between(at, low, high, step="post", color=PALETTE[place], alpha=0.15, linewidth=0)
+    ax.set_ylim(0, 1)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
+    known = parts.dropna(subset=["stayed"]).sort_values(["stayed", "group"])
+    if known.empty:
+        alt = Sentence("Curves of contracts left; no renewal was reached by enough of every group.")
+    elif len(known) == 1:
+        values = {"share": float(known["stayed"].iloc[0]), "n": int(known["renewal"].iloc[0])}
+        alt = Sentence("Falling step curve: {share:.0%} of contracts are left after renewal {n}.", values)
+    else:
+        short, long = known.iloc[0], known.iloc[-1]
+        values = {"k": min(len(parts), MOST_LINES), "n": int(long["renewal"]), "long": long["name"]}
+        values |= {"short": short["name"], "a": float(long["stayed"]), "b": float(short["stayed"])}
+        text = "{k} falling step curves: after renewal {n} {a:.0%} are left of {long} and {b:.0%} of {short}."
+        alt = Sentence(text, values)
+    return finish(ax, alt=alt, x="renewal", y="contracts left, 90 % band", percent="y")
 
 
 @plot

@@ -1,14 +1,16 @@
 """Pictures of the segments: how large they are, and in what they differ."""
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
 from crmlab.contract import Sentence, localise, say
 from crmlab.contract.result import FEWEST
 from crmlab.plots.frame import PALETTE, axes, finish, label, plot
+from crmlab.segments.differences import compared
 from crmlab.segments.movement import Movement
-from crmlab.segments.profile import Profile, compared
+from crmlab.segments.profile import Profile
 
 ROWS = 14
 """Traits of the heat map: those that differ most."""
@@ -21,7 +23,7 @@ SEGMENTS = 20
 def profile(result: Profile) -> Axes:
     """Standardised differences of the segments from all customers, as a heat map of traits by segments.
 
-    Only differences whose 90 % interval excludes zero carry their number.
+    Only sure differences carry their number. Of traits that say the same, one stands for all.
     """
     segments = result.table[result.table["customers"] >= FEWEST].head(SEGMENTS)
     known = result.differences.dropna(subset=["difference"])
@@ -31,12 +33,12 @@ def profile(result: Profile) -> Axes:
         ax.set_axis_off()
         ax.text(0, 0.5, say("There is no trait in which the segments could differ."))
         return finish(ax, alt=Sentence("There is no trait in which the segments could differ."))
-    known = known.assign(row=[compared(t, v) for t, v in known[["trait", "level"]].to_numpy()])
-    grid = known.pivot(index="row", columns="segment", values="difference").reindex(columns=segments["segment"])
-    sure = np.minimum(known["low"].abs(), known["high"].abs()).where(known["low"] * known["high"] > 0, 0.0)
-    most = sure.groupby(known["row"]).max().round(9)
-    rows = sorted(grid.index, key=lambda r: (-most[r], r))[:ROWS]
-    grid = grid.loc[rows]
+    told = [result.largest(segment, ROWS) for segment in segments["segment"]]
+    rows = _rows(pd.concat(told), known)
+    words = [compared(t, v, m) for t, v, m in rows]
+    known = known.assign(key=list(zip(known["trait"], known["level"], known["meaning"], strict=True)))
+    known = known[known["key"].isin(rows)].assign(key=lambda k: [rows.index(key) for key in k["key"]])
+    grid = known.pivot_table(index="key", columns="segment", values="difference").reindex(columns=segments["segment"])
     ax = axes(
         "In what the segments differ",
         result.basis,
@@ -44,32 +46,40 @@ def profile(result: Profile) -> Axes:
         height=1.9 + 0.27 * len(rows),
     )
     limit = float(np.clip(np.nanmax(np.abs(grid.to_numpy())), 0.5, 2.0))
-    told = known["difference"].where(known["low"] * known["high"] > 0)
-    told = known.assign(told=told).pivot(index="row", columns="segment", values="told").reindex_like(grid)
+    sure = known.assign(told=known["difference"].where(known["sure"]))
+    told = sure.pivot_table(index="key", columns="segment", values="told", dropna=False).reindex_like(grid)
     labels = told.map(lambda d: "" if np.isnan(d) else localise(f"{d:+.1f}")).to_numpy()
     sns.heatmap(
-        grid.set_axis([label(n) for n in segments["name"]], axis=1),
+        grid.set_axis([label(n) for n in segments["name"]], axis=1).set_axis([label(w, 44) for w in words]),
         ax=ax, cmap="RdBu_r", center=0, vmin=-limit, vmax=limit, annot=labels, fmt="", annot_kws={"size": 7},
         linewidths=0.5, cbar_kws={"label": say("standard deviations from all customers"), "extend": "both"},
     )  # fmt: skip
+    ax.set_ylabel("")
     ax.tick_params(axis="x", rotation=40)
     for tick in ax.get_xticklabels():
         tick.set_ha("right")
     top = known.loc[known["difference"].abs().round(9).idxmax()]
     names = dict(zip(segments["segment"], segments["name"], strict=True))
     alt = Sentence(
-        "Heat map of {rows} traits by {columns} segments; only differences whose 90 % interval excludes zero carry "
-        "their number. The largest difference is that of “{name}” in {trait}: "
-        "{d:+.1f} standard deviations from all customers.",
+        "Heat map of {rows} traits by {columns} segments; only sure differences carry their number. The largest "
+        "difference is that of “{name}” in {trait}: {d:+.1f} standard deviations from all customers.",
         {
             "rows": len(rows),
             "columns": len(segments),
             "name": names[top["segment"]],
-            "trait": top["row"],
+            "trait": words[top["key"]],
             "d": top["difference"],
         },
     )
     return finish(ax, alt=alt)
+
+
+def _rows(told: pd.DataFrame, known: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The traits to show, the largest sure difference first; where none is sure, the largest of all."""
+    shown = told if len(told) else known
+    most = shown.assign(size=shown["difference"].abs().round(9)).groupby(["trait", "level", "meaning"])["size"].max()
+    ordered = sorted(most.items(), key=lambda item: (-item[1], item[0]))
+    return [key for key, _ in ordered[:ROWS]]
 
 
 @plot
@@ -105,7 +115,7 @@ def movement(result: Movement) -> Axes:
     """Share of each former segment by where its customers are now."""
     ax = axes("Where customers moved", result.basis, width=6.4, height=4.4)
     shares = result.table.assign(share=result.table["share"].where(result.table["customers"] >= FEWEST))
-    grid = shares.pivot(index="before_name", columns="after_name", values="share")
+    grid = shares.pivot_table(index="before_name", columns="after_name", values="share")
     order = list(dict.fromkeys([*result.table["before_name"], *result.table["after_name"]]))
     grid = grid.reindex(index=[n for n in order if n in grid.index], columns=[n for n in order if n in grid.columns])
     if grid.empty:

@@ -24,9 +24,9 @@ from crmlab.reanalysis.splits import (
     sides,
 )
 from crmlab.reanalysis.verdicts import benjamini_hochberg
-from crmlab.segments.nodes import in_english
 from crmlab.segments.tree import Condition, Tree, assign, leaves, split
 from crmlab.segments.tree import names as tree_names
+from crmlab.segments.wording import in_english
 
 DEMOGRAPHICS = "customers"
 """Source of traits that somebody had to ask for: that they are unknown tells of the asking, not of the person."""

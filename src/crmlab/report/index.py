@@ -14,6 +14,8 @@ STAGES = {
 }
 TOPICS = {
     "topic_lifetime_value": mark("Lifetime value"),
+    "topic_segmentations": mark("Segmentations compared"),
+    "topic_segment_cards": mark("Segment cards"),
     "topic_subscriptions": mark("Subscriptions"),
 }
 STATES = {

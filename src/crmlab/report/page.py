@@ -14,7 +14,7 @@ from pygments.lexers import PythonLexer
 
 from crmlab.contract import localise, mark, say
 from crmlab.report.outputs import BUDGET, log_text, output_html
-from crmlab.report.prose import Heading, prose
+from crmlab.report.prose import Heading, anchored, prose
 from crmlab.report.template import render, speaking
 
 _TRAIL = (mark("study"), mark("cycle"))
@@ -111,6 +111,8 @@ def _blocks(cells: list[tuple[NotebookNode, str]]) -> tuple[list[Block], list[He
             for output in cell.outputs:
                 html = output_html(output, left)
                 left -= len(html)
+                html, found = anchored(html, frozenset({"content", *(h.anchor for h in headings)}))
+                headings += found
                 outputs.append(html)
             block = Block(outputs=[o for o in outputs if o], code=_coloured(source), log=log_text(cell.outputs))
             if blocks and _says_nothing(block) and _says_nothing(blocks[-1]):

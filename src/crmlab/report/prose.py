@@ -17,6 +17,7 @@ _OPEN, _SHUT = "\ue000", "\ue001"
 _MARKER = re.compile(f"{_OPEN}(\\d+){_SHUT}")
 _TAG = re.compile(r"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
 _HEADING = re.compile(r"<h([2-6])>(.*?)</h\1>", re.DOTALL)
+_OF_OUTPUT = re.compile(r"<h([23])>(.*?)</h\1>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,28 @@ def prose(markdown: str, taken: frozenset[str] = frozenset()) -> Prose:
     parts = re.split(f"({_TAG.pattern})", html)
     html = "".join(_set(part, formulas, in_text=position % 2 == 0) for position, part in enumerate(parts))
     return Prose(html, tuple(headings))
+
+
+def anchored(html: str, taken: frozenset[str]) -> tuple[str, list[Heading]]:
+    """Cleaned HTML of an output with anchors on its headings of level 2 and 3, and those headings.
+
+    Parameters
+    ----------
+    html
+        Safe HTML.
+    taken
+        Anchors that are in use on the page.
+    """
+    found: list[Heading] = []
+
+    def with_anchor(heading: re.Match[str]) -> str:
+        level, inner = int(heading[1]), heading[2]
+        words = _TAG.sub("", inner).strip()
+        anchor = free_anchor(unescape(words), taken | {h.anchor for h in found})
+        found.append(Heading(level, anchor, words))
+        return f'<h{level} id="{anchor}">{inner}</h{level}>'
+
+    return _OF_OUTPUT.sub(with_anchor, html), found
 
 
 def free_anchor(words: str, taken: frozenset[str] | set[str]) -> str:

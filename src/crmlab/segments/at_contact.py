@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import date
 
 import ibis
+import numpy as np
 import pandas as pd
 
+from crmlab.base.built_in.survey import items
 from crmlab.base.traits import TraitsParams, traits
 from crmlab.data.intake import cut
 from crmlab.segments.nodes import Tree
@@ -46,25 +48,42 @@ def at_contact(
     """
     segment = pd.Series(None, index=contacts.index, dtype="str")
     needed = params.model_copy(update={"include": tuple(traits_used(tree)), "exclude": ()})
+    bought = "transactions" in tables and _any(tables["transactions"])
     for sent, rows in contacts.groupby("sent_at"):
         day = (sent - pd.Timedelta(days=1)).date()
-        then = known[day] if day in known else _membership(tree, tables, day, needed)
+        then = known[day] if bought and day in known else _membership(tree, tables, day, needed, bought=bought)
         if len(then):
             segment.loc[rows.index] = rows["customer_id"].map(then)
     return segment
 
 
-def _membership(tree: Tree, tables: Mapping[str, ibis.Table], day: date, params: TraitsParams) -> pd.Series:
-    """Customer → segment by what was known on `day`; of nobody before the first transaction."""
-    seen = {name: cut(table, name, day) for name, table in tables.items()}
-    dated = [t.select("customer_id") for n, t in seen.items() if n != "customers" and "customer_id" in t.columns]
-    if not _any(seen["transactions"]):
+def _membership(
+    tree: Tree, tables: Mapping[str, ibis.Table], day: date, params: TraitsParams, *, bought: bool
+) -> pd.Series:
+    """Customer → segment by what was known on `day`; of nobody before the first transaction.
+
+    A list of people of whom no purchase is on record is known whole on any day: nothing tells since when they are.
+    """
+    seen = {name: cut(table, name, day) for name, table in tables.items() if bought or name != "transactions"}
+    if bought and not _any(seen["transactions"]):
         return pd.Series([], index=pd.Index([], dtype="str"), dtype="str")
-    people = ibis.union(*dated, distinct=True).customer_id.to_pandas() if len(dated) > 1 else None
-    described = traits(seen, as_of=day, params=params).table
-    if people is not None:
+    described = _described(seen, day, params)
+    dated = [t.select("customer_id") for n, t in seen.items() if n != "customers" and "customer_id" in t.columns]
+    if bought and len(dated) > 1:
+        people = ibis.union(*dated, distinct=True).customer_id.to_pandas()
         described = described[described["customer_id"].isin(people)]
     return assign(tree, described)
+
+
+def _described(seen: Mapping[str, ibis.Table], day: date, params: TraitsParams) -> pd.DataFrame:
+    """The traits of that day; items of a survey that nobody had been asked by then are missing."""
+    wanted = params.include or ()
+    absent = [t for t in wanted if t.startswith("survey_")]
+    if absent:
+        there = {*items(seen), *(seen["customers"].columns if "customers" in seen else ())}
+        absent = [t for t in absent if t not in there]
+    asked = params.model_copy(update={"include": tuple(t for t in wanted if t not in absent)})
+    return traits(seen, as_of=day, params=asked).table.assign(**dict.fromkeys(absent, np.nan))
 
 
 def _any(table: ibis.Table) -> bool:

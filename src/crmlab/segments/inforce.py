@@ -7,11 +7,15 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from crmlab.contract import Basis, Result, Sentence, mark, say
-from crmlab.segments.nodes import Node, Tree, in_english, rule, shown_name
+from crmlab.segments.nodes import Node, Tree
 from crmlab.segments.tree import changes, leaves, members
+from crmlab.segments.wording import in_english, rule, shown_name
 
 MOST = 0.8
 """Share of the customers above which one segment leaves little to tell apart."""
+
+REANALYSIS, BY_HAND = mark("re-analysis"), mark("by hand")
+"""Where a change of the tree comes from."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,21 @@ def tree_table(tree: Tree, membership: pd.Series) -> TreeInForce:
 
 @dataclass(frozen=True)
 class TreeChanges(Result):
-    """One row a difference between two trees: change, segment, name, parent, rule, evidence."""
+    """One row a difference between two trees: change, origin, segment, name, parent, rule, evidence.
+
+    `origin` is ``re-analysis`` or ``by hand``; `left` is the tree between the two, as the re-analysis left it.
+    """
 
     table: pd.DataFrame
     basis: Basis
     old: Tree | None
     new: Tree
+    left: Tree | None = None
 
     title: ClassVar[str] = "What changed in the segment tree, and why"
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
         "change": ("Change", "word"),
+        "origin": ("By", "word"),
         "segment": ("Id", ""),
         "name": ("Segment", ""),
         "parent": ("Within", ""),
@@ -118,7 +127,8 @@ class TreeChanges(Result):
         """The table with names, rules and evidence in the language in use."""
         rows = []
         for row in self.table.to_dict("records"):
-            tree = self.new if row["change"] != "removed" else self.old
+            before, after = self._step(row["origin"])
+            tree = after if row["change"] != "removed" else before
             node = tree.node(row["segment"])
             parent = shown_name(tree, tree.node(node.parent)) if node.parent else None
             said = {"name": shown_name(tree, node), "rule": rule(tree, node), "evidence": evidence_words(node) or None}
@@ -129,33 +139,44 @@ class TreeChanges(Result):
         """Whether the tree is the first, unchanged, grown by splits, or changed by hand."""
         if self.old is None:
             return [Sentence("This is the first tree: no earlier cycle has changed it.")]
-        added = self.table[(self.table["change"] == "added") & self.table["parent"].notna()]
-        split_ones = sorted(set(added["parent"]) & {n.id for n in self.old.nodes}, key=lambda s: int(s[1:]))
-        others = len(self.table) - len(added)
+        before, after = self._step(REANALYSIS)
+        added = self.table[(self.table["change"] == "added") & (self.table["origin"] == REANALYSIS)]
+        split_ones = sorted(set(added["parent"]) & {n.id for n in before.nodes}, key=lambda s: int(s[1:]))
         told: list[Sentence] = []
         if split_ones:
-            names = ", ".join(shown_name(self.old, self.old.node(s)) for s in split_ones)
-            values = {"n": len(split_ones), "names": names, "now": len(leaves(self.new)), "was": len(leaves(self.old))}
+            names = ", ".join(shown_name(before, before.node(s)) for s in split_ones)
+            values = {"n": len(split_ones), "names": names, "now": len(leaves(after)), "was": len(leaves(before))}
             told.append(Sentence("Split: {names}. There are {now} segments now; there were {was}.", values, "good"))
         elif not self.other:
             told.append(Sentence("No split was confirmed: the tree is unchanged."))
-        if others or (self.other and not split_ones):
+        elif self.left is not None:
+            told.append(Sentence("No split was confirmed."))
+        if self.other:
             told.append(Sentence("The tree was also changed by hand, as follows.", tone="warn"))
             told.extend(self.other)
         return told
 
     @property
     def other(self) -> list[Sentence]:
-        """The differences that are not new nodes, a sentence each."""
+        """The differences that no re-analysis made, a sentence each."""
         if self.old is None:
             return []
-        new = {n.id for n in self.new.nodes} - {n.id for n in self.old.nodes}
-        told = [(s, dict(s.values)) for s in changes(self.old, self.new)]
-        return [s for s, said in told if {"id", "ids"} & said.keys() and said.get("id") not in new]
+        told = changes(*self._step(BY_HAND))
+        if self.left is not None:
+            return told
+        grown = set(self.table.loc[self.table["origin"] == REANALYSIS, "segment"])
+        said = [(s, dict(s.values)) for s in told]
+        return [s for s, values in said if {"id", "ids"} & values.keys() and values.get("id") not in grown]
+
+    def _step(self, origin: str) -> tuple[Tree, Tree]:
+        """The trees before and after what the re-analysis did, or what was then done by hand."""
+        if self.left is None:
+            return self.old, self.new
+        return (self.old, self.left) if origin == REANALYSIS else (self.left, self.new)
 
 
-def changes_table(old: Tree | None, new: Tree) -> TreeChanges:
-    """What differs between the last cycle's tree and this one's, with the evidence for it.
+def changes_table(old: Tree | None, new: Tree, *, left: Tree | None = None) -> TreeChanges:
+    """What differs between the last cycle's tree and this one's, with the evidence for it, and who changed it.
 
     Parameters
     ----------
@@ -163,19 +184,32 @@ def changes_table(old: Tree | None, new: Tree) -> TreeChanges:
         The tree before; None in a first cycle, whose table is empty.
     new
         The tree after.
+    left
+        The tree that the re-analysis left: what differs from it was changed by hand. Where it is not at hand, a new
+        node below an old one is taken for a split, and everything else for a change by hand.
     """
     rows: list[dict[str, Any]] = []
-    if old is not None:
-        before, after = {n.id: n for n in old.nodes}, {n.id: n for n in new.nodes}
-        rows += [_row(new, node, _kind(old, new, before.get(node.id), node)) for node in new.nodes]
-        rows += [_row(old, node, mark("removed")) for node in old.nodes if node.id not in after]
-    rows = [row for row in rows if row["change"]]
-    columns = ["change", "segment", "name", "parent", "rule", "evidence"]
+    if old is not None and left is None:
+        rows = [
+            row | {"origin": REANALYSIS if row["change"] == "added" and row["parent"] else BY_HAND}
+            for row in _differences(old, new)
+        ]
+    elif old is not None:
+        steps = ((old, left, REANALYSIS), (left, new, BY_HAND))
+        rows = [row | {"origin": origin} for one, other, origin in steps for row in _differences(one, other)]
+    columns = ["change", "origin", "segment", "name", "parent", "rule", "evidence"]
     table = pd.DataFrame(rows, columns=columns).astype("str")
-    return TreeChanges(table=table, basis=Basis(n=len(leaves(new)), what=mark("segments")), old=old, new=new)
+    return TreeChanges(table, Basis(n=len(leaves(new)), what=mark("segments")), old, new, left)
 
 
-def _kind(old: Tree, new: Tree, was: Node | None, now: Node) -> str:
+def _differences(old: Tree, new: Tree) -> list[dict[str, Any]]:
+    before, after = {n.id: n for n in old.nodes}, {n.id: n for n in new.nodes}
+    rows = [_row(new, node, _kind(before.get(node.id), node)) for node in new.nodes]
+    rows += [_row(old, node, mark("removed")) for node in old.nodes if node.id not in after]
+    return [row for row in rows if row["change"]]
+
+
+def _kind(was: Node | None, now: Node) -> str:
     if was is None:
         return mark("added")
     if was.when != now.when or was.parent != now.parent:

@@ -1,15 +1,14 @@
-"""The parts of a segment tree: conditions, nodes, and how they are said in words."""
+"""The parts of a segment tree: conditions, nodes and the tree itself."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import copy_context
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
-from crmlab.contract import say, use
-from crmlab.contract.words import catalogue, language
+from crmlab.contract import say
+from crmlab.segments.models import as_plain
 
 OPERATIONS = ("at_least", "below", "is", "missing")
 Value = str | int | FiniteFloat
@@ -152,10 +151,14 @@ class Node(_Part):
 
 
 class Tree(_Part):
-    """A segment tree. Siblings are tried in the order of `nodes`; ids at or above `next_id` were never used."""
+    """A segment tree. Siblings are tried in the order of `nodes`; ids at or above `next_id` were never used.
+
+    `models` holds, under its name, every fitted model whose class or value a condition asks for.
+    """
 
     next_id: int = Field(ge=1)
     nodes: tuple[Node, ...]
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -163,6 +166,11 @@ class Tree(_Part):
         if isinstance(data, dict) and isinstance(data.get("nodes"), list):
             return {**data, "nodes": tuple(data["nodes"])}
         return data
+
+    @field_validator("models")
+    @classmethod
+    def _plain_models(cls, models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return as_plain(models)
 
     def node(self, node_id: str) -> Node:
         """The node of that id."""
@@ -183,10 +191,12 @@ class Tree(_Part):
         return steps
 
     def to_yaml(self) -> str:
-        """The tree as YAML, one line a node."""
-        layout = {"default_flow_style": True, "sort_keys": False, "allow_unicode": True, "width": 10**9}
-        lines = [yaml.dump(node.plain(), Dumper=_Quoting, **layout).strip() for node in self.nodes]
-        return "\n".join([f"next_id: {self.next_id}", "nodes:", *(f"- {line}" for line in lines)]) + "\n"
+        """The tree as YAML: one line a node; below the nodes its models, one line a parameter."""
+        lines = [f"next_id: {self.next_id}", "nodes:", *(f"- {_one_line(node.plain())}" for node in self.nodes)]
+        lines += ["models:"] if self.models else []
+        for name, model in self.models.items():
+            lines += [f"  {name}:", *(f"    {key}: {_one_line(value)}" for key, value in model.items())]
+        return "\n".join(lines) + "\n"
 
     def walk(self, node_id: str | None = None, depth: int = 0) -> Iterator[tuple[Node, int]]:
         """All nodes below `node_id`, parents before children, with their depth."""
@@ -195,72 +205,9 @@ class Tree(_Part):
             yield from self.walk(child.id, depth + 1)
 
 
-def rule(tree: Tree, node: Node) -> str:
-    """The rule of a node in words, among its siblings and within its parent."""
-    return rule_words(node.when, [n.when for n in tree.children(node.parent) if n.id != node.id])
-
-
-def rule_words(when: Sequence[Condition], siblings: Sequence[Sequence[Condition]] = ()) -> str:
-    """Conditions in words; an empty rule is said as what its siblings leave, where that is one condition."""
-    if when:
-        words, rest = _band_words(when[0], when[1:])
-        for condition in rest:
-            words = say("{first} and {second}", first=words, second=condition.words())
-        return words
-    known = [s for s in siblings if not any(c.missing for c in s)] or list(siblings)
-    if len(known) == 1 and len(known[0]) == 1:
-        return known[0][0].opposite_words()
-    if lowest := _lowest_end(known):
-        return lowest.opposite_words()
-    return say("everyone else")
-
-
-def _band_words(first: Condition, rest: Sequence[Condition]) -> tuple[str, Sequence[Condition]]:
-    """The first condition in words, with the next where both are the ends of one band; and what remains to be said."""
-    if first.at_least is not None and rest and rest[0].trait == first.trait and rest[0].below is not None:
-        ends = {"trait": first.trait, "low": first.at_least, "high": rest[0].below}
-        return say("{trait} from {low:,.6g} to below {high:,.6g}", **ends), rest[1:]
-    return first.words(), rest
-
-
-def _lowest_end(siblings: Sequence[Sequence[Condition]]) -> Condition | None:
-    """The lowest lower end, where the siblings are adjoining bands of one trait."""
-    if len({c.trait for when in siblings for c in when}) != 1:
-        return None
-    lower = [c for when in siblings for c in when if c.at_least is not None]
-    upper = {c.below for when in siblings for c in when if c.below is not None}
-    ends = sorted(c.at_least for c in lower)
-    bands = len(lower) == len(siblings) and sum(map(len, siblings)) == len(lower) + len(upper)
-    return min(lower, key=lambda c: c.at_least) if bands and upper == set(ends[1:]) else None
-
-
-def in_english(speak: Callable[[], str]) -> str:
-    """What `speak` says, in English whatever the language in use."""
-
-    def spoken() -> str:
-        use("en")
-        return speak()
-
-    return copy_context().run(spoken)
-
-
-def shown_name(tree: Tree, node: Node) -> str:
-    """The name of a node in the language in use.
-
-    Names that were composed from a rule are composed again; names of the catalogue are translated; any other name,
-    a customer's own, is shown as it is written.
-    """
-    if node.name == in_english(lambda: default_name(tree, node)):
-        return default_name(tree, node)
-    return catalogue(language()).get(node.name) or node.name
-
-
-def default_name(tree: Tree, node: Node) -> str:
-    """Name composed of the parent's name and the rule, in the language in use."""
-    words = rule(tree, node)
-    if node.parent is None:
-        return words
-    return say("{parent}: {rule}", parent=shown_name(tree, tree.node(node.parent)), rule=words)
+def _one_line(value: Any) -> str:
+    layout = {"default_flow_style": True, "sort_keys": False, "allow_unicode": True, "width": 10**9}
+    return yaml.dump(value, Dumper=_Quoting, **layout).removesuffix("...\n").strip()
 
 
 def _listed(values: Sequence[Value]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import FEWEST
+from crmlab.segments.differences import alike, compared, differences, telling
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import traits_used
 
@@ -22,12 +23,6 @@ DESCRIBED = ("recency_days", "frequency", "monetary")
 """Traits that every profile states as medians, and their scores: never named among the differences."""
 
 SCORES = ("r_score", "f_score", "m_score")
-UNKNOWN = mark("unknown")
-"""Level of a declared category that is missing; the others are compared among those of whom it is known."""
-
-MOST_LEVELS = 12
-"""Categories of a trait that are compared, the largest first."""
-
 SHOWN_DIFFERENCES = 3
 
 
@@ -35,19 +30,29 @@ SHOWN_DIFFERENCES = 3
 class Profile(Result):
     """One row a segment, largest first.
 
-    `differences` holds every standardised difference: segment, trait, level (of a category; "" for a number),
-    difference, low, high.
+    Attributes
+    ----------
+    differences
+        Every standardised difference, as `crmlab.segments.differences.differences` gives them.
+    same
+        Which traits say the same, by (trait, level) both ways.
+    told
+        Traits told already: those the rules ask for, and those stated as medians.
     """
 
     table: pd.DataFrame
     basis: Basis
     differences: pd.DataFrame
+    same: pd.DataFrame = field(default_factory=pd.DataFrame)
+    told: tuple[str, ...] = ()
 
     title: ClassVar[str] = "The segments"
     note: ClassVar[str] = (
         "Differences are from all customers, in standard deviations of all customers, with 90 % intervals; the traits "
-        "that define the segments are left out. Medians are of the segment's customers. The interval of the mean CLV "
-        "says how customers vary; the model's own uncertainty is on the table of CLV by segment."
+        "that the segments' rules ask for are left out, and of traits that say the same the surest stands for all. The "
+        "highest and lowest 1 % of a number count as that limit. "
+        "Medians are of the segment's customers. The interval of the mean CLV says how customers vary; the model's "
+        "own uncertainty is on the table of CLV by segment."
     )
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
         "name": ("Segment", ""),
@@ -68,20 +73,32 @@ class Profile(Result):
     def shown(self) -> pd.DataFrame:
         """The table with the largest differences of each segment in words; none for a segment of very few."""
         shown = self.table.copy()
+        said = [
+            self._said(segment) if customers >= FEWEST else []
+            for segment, customers in zip(self.table["segment"], self.table["customers"], strict=True)
+        ]
         for i in range(SHOWN_DIFFERENCES):
-            shown[f"differs_{i + 1}"] = [
-                self._said(segment, i) if customers >= FEWEST else None
-                for segment, customers in zip(self.table["segment"], self.table["customers"], strict=True)
-            ]
+            shown[f"differs_{i + 1}"] = [each[i] if i < len(each) else None for each in said]
         return shown
 
-    def _said(self, segment: str, place: int) -> str | None:
-        rows = _largest(self.differences, segment)
-        if place >= len(rows):
-            return None
-        row = rows.iloc[place]
-        values = {"trait": compared(row["trait"], row["level"]), "d": row["difference"]}
-        return say("{trait}: {d:+.2f} [{low:+.2f}, {high:+.2f}]", **values, low=row["low"], high=row["high"])
+    def largest(
+        self, segment: str, most: int = SHOWN_DIFFERENCES, *, differences: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
+        """The surest of `differences` (all) of a segment: one a trait, none that says the same as another."""
+        rows = self.differences if differences is None else differences
+        return telling(rows[rows["segment"] == segment], self.same, self.told, most)
+
+    def _said(self, segment: str) -> list[str]:
+        return [
+            say(
+                "{trait}: {d:+.2f} [{low:+.2f}, {high:+.2f}]",
+                trait=compared(row.trait, row.level, row.meaning),
+                d=row.difference,
+                low=row.low,
+                high=row.high,
+            )
+            for row in self.largest(segment).itertuples()
+        ]
 
     def sentences(self) -> list[Sentence]:
         """Where spend is concentrated, or that it is not; and segments too small to be told apart."""
@@ -137,7 +154,8 @@ def profile(
     value
         customer_id and clv; without the column `clv` (its model failed the gate) no value is shown.
     tree
-        The tree behind `membership`: the traits it uses are left out of the differences.
+        The tree behind `membership`: the traits its rules ask for are left out of the differences; those a fitted
+        model made classes of are marked.
     """
     customers = traits.table.set_index("customer_id").reindex(membership.index)
     groups = membership.groupby(membership)
@@ -158,114 +176,17 @@ def profile(
     order = table.assign(_id=table["segment"].str[1:].str.zfill(9)).sort_values(
         ["customers", "_id"], ascending=[False, True]
     )
-    left_out = {*DESCRIBED, *SCORES, *(traits_used(tree) if tree else [])}
+    asked = {c.trait for node in tree.nodes for c in node.when} if tree else set()
+    told = (*DESCRIBED, *SCORES, *sorted(asked))
     return Profile(
         table=table.loc[order.index].reset_index(drop=True),
         basis=replace(traits.basis, n=len(membership), what=mark("customers")),
-        differences=differences(membership, customers, traits.catalogue, left_out),
+        differences=differences(
+            membership, customers, traits.catalogue, told, set(traits_used(tree)) - asked if tree else ()
+        ),
+        same=alike(customers, traits.catalogue),
+        told=told,
     )
-
-
-def differences(
-    membership: pd.Series, customers: pd.DataFrame, catalogue: pd.DataFrame, left_out: set[str]
-) -> pd.DataFrame:
-    """Standardised differences of every segment from all customers, by trait and by level of a category.
-
-    Parameters
-    ----------
-    membership
-        Segment id, index customer_id.
-    customers
-        Traits, the same index.
-    catalogue
-        name, kind, source and sensitive of each trait.
-    left_out
-        Traits that are not compared.
-
-    Returns
-    -------
-    pandas.DataFrame
-        segment, trait, level, difference, low, high (90 %), in standard deviations; sorted by segment and trait.
-    """
-    parts = []
-    for trait in catalogue.sort_values("name").itertuples():
-        if trait.name in left_out or trait.sensitive or trait.name not in customers:
-            continue
-        values = customers[trait.name]
-        if trait.kind == "category":
-            levels = values.value_counts()
-            largest = sorted(levels.index, key=lambda v: (-int(levels[v]), str(v)))[:MOST_LEVELS]
-            columns = {str(v): (values == v).astype("float64").where(values.notna()) for v in largest}
-            if values.isna().any() and trait.source == "customers":
-                columns[UNKNOWN] = values.isna().astype("float64")
-        else:
-            columns = {"": values.astype("float64")}
-        for level, column in columns.items():
-            found = standardised(membership.to_numpy(), column.to_numpy())
-            parts.append(found.assign(trait=trait.name, level=level))
-    names = ["segment", "trait", "level", "difference", "low", "high"]
-    table = pd.concat(parts)[names] if parts else pd.DataFrame(columns=names)
-    table = table.astype(dict.fromkeys(names[:3], "str") | dict.fromkeys(names[3:], "float64"))
-    return table.sort_values(["segment", "trait", "level"], ignore_index=True)
-
-
-def standardised(segments: np.ndarray, values: np.ndarray, interval: float = 0.90) -> pd.DataFrame:
-    """(segment mean − mean of all) / sd of all, with its normal interval.
-
-    With w the segment's share the difference is (1−w)(mean inside − mean outside) / sd, and its standard error
-    (1−w) √(s²_in/n_in + s²_out/n_out) / sd: inside and outside are independent, segment and all are not. The variance
-    of a yes/no is that of (k+1)/(n+2), so that none of a few is not taken for certain.
-
-    Parameters
-    ----------
-    segments
-        Segment of each customer, shape (n,).
-    values
-        float64, shape (n,); missing values do not count.
-
-    Returns
-    -------
-    pandas.DataFrame
-        segment, difference, low, high; nan where the trait does not vary or fewer than two are inside or outside.
-    """
-    known = np.isfinite(values)
-    x, of = values[known], segments[known]
-    sd = x.std() if len(x) else np.nan
-    z = norm.isf((1 - interval) / 2)
-    yes_no = bool(np.isin(x, (0.0, 1.0)).all())
-    rows = []
-    for segment in sorted(set(segments)):
-        inside, outside = x[of == segment], x[of != segment]
-        if min(len(inside), len(outside)) < 2 or not sd > 0:
-            rows.append((segment, np.nan, np.nan, np.nan))
-            continue
-        rest = len(outside) / len(x)
-        d = rest * (inside.mean() - outside.mean()) / sd
-        se = rest * np.sqrt(_variance(inside, yes_no) / len(inside) + _variance(outside, yes_no) / len(outside)) / sd
-        rows.append((segment, d, d - z * se, d + z * se))
-    return pd.DataFrame(rows, columns=["segment", "difference", "low", "high"])
-
-
-def _variance(x: np.ndarray, yes_no: bool) -> float:
-    if not yes_no:
-        return float(x.var(ddof=1))
-    p = (x.sum() + 1) / (len(x) + 2)
-    return float(p * (1 - p))
-
-
-def compared(trait: str, level: str) -> str:
-    """What was compared, in words: a trait, one of its levels, or its being unknown."""
-    if level == UNKNOWN:
-        return say("{trait} unknown", trait=trait)
-    return say("{trait} is {values}", trait=trait, values=level) if level else trait
-
-
-def _largest(differences: pd.DataFrame, segment: str) -> pd.DataFrame:
-    """The rows of a segment whose interval excludes zero, one a trait, by the nearer limit to zero."""
-    rows = differences[(differences["segment"] == segment) & (differences["low"] * differences["high"] > 0)]
-    sure = np.minimum(rows["low"].abs(), rows["high"].abs()).round(9)
-    rows = rows.assign(sure=sure).sort_values(["sure", "trait", "level"], ascending=[False, True, True])
-    return rows.drop_duplicates("trait").head(SHOWN_DIFFERENCES)
 
 
 def _mean_value(value: pd.DataFrame, membership: pd.Series) -> pd.DataFrame:

@@ -1,55 +1,88 @@
-"""The tree a study starts from: RFM cells with names, or the bands and categories of any trait."""
+"""The tree a study starts from: RFM cells, tiers of value, classes who behave alike, bands of any trait, by hand."""
 
 from __future__ import annotations
 
-from math import floor, log10
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, Field, model_validator
 
-from crmlab.contract import Fault, Params, Refused, mark
-from crmlab.segments.nodes import Condition, Node, Tree, default_name, in_english
-from crmlab.segments.tree import checked, meets
+from crmlab.clv.params import CLVParams
+from crmlab.contract import Basis, Fault, GateFailed, Refused, Result, Sentence, mark, say
+from crmlab.segments.branches import Rules, class_rules, cut_points, rfm_rules, tier_rules, trait_rules
+from crmlab.segments.models import as_plain, named, with_models
+from crmlab.segments.nodes import Node, Tree
+from crmlab.segments.params import RFM, SCORES, VALUE, WHOLE, SegmentsParams, SegmentsSpec
+from crmlab.segments.tree import add, checked, leaves, meets
+from crmlab.segments.wording import shown_name
 from crmlab.segments.written import from_plain, unknown_trait
 
 if TYPE_CHECKING:
     from crmlab.base.traits import Traits
 
-SCORES = ("r_score", "f_score", "m_score")
-RFM = "rfm"
+__all__ = ["SegmentsParams", "Start", "cut_points", "rfm_tree", "start"]
+
+EVERYONE = mark("Everyone")
+
+WAYS = {RFM: mark("RFM scores"), VALUE: mark("tiers of lifetime value")}
+WAYS |= {"mixture": mark("classes of a mixture model"), "kmeans": mark("classes of k-means")}
+"""Way to make segments → what a page calls it."""
 
 
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+@dataclass(frozen=True)
+class Start(Result):
+    """One row a branching: within, by, customers, segments; `tree` is what they make together.
+
+    Attributes
+    ----------
+    found
+        What was sought where classes were: `crmlab.segments.mixture.classes.Classes`, one a branching.
+    told
+        What is to be said of how the tree came about.
+    """
+
+    table: pd.DataFrame
+    basis: Basis
+    tree: Tree
+    found: tuple[Any, ...] = ()
+    told: tuple[Sentence, ...] = ()
+
+    title: ClassVar[str] = "How the segments were made"
+    columns: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "within": ("Within", ""),
+        "by": ("By", ""),
+        "customers": ("Customers", ",.0f"),
+        "segments": ("Segments", ",.0f"),
+    }
+
+    def shown(self) -> pd.DataFrame:
+        """The table with names in the language in use."""
+        within = [shown_name(self.tree, self.tree.node(s)) if s else say(EVERYONE) for s in self.table["within"]]
+        by = [say(WAYS[b]) if b in WAYS else b for b in self.table["by"]]
+        return self.table.assign(within=within, by=by)
+
+    def sentences(self) -> list[Sentence]:
+        """What the tree is, and where nothing was found to part customers by."""
+        return list(self.told)
+
+    def _repr_html_(self) -> str:
+        own = super()._repr_html_() if len(self.table) else "".join(s._repr_html_() for s in self.told)
+        return "\n".join([own, *(one._repr_html_() for one in self.found)])
 
 
-class SegmentsParams(Params):
-    """What the first cycle's segments are made of; later cycles go on from the tree of the last re-analysis."""
-
-    by: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(default=(RFM,), min_length=1)
-    """rfm, or a trait, or several traits of which each splits the segments of those before it."""
-    bands: int = Field(default=4, ge=2, le=20)
-    """Bands of a numeric trait, cut at its quantiles; ties share a band, so there may be fewer."""
-    min_size: int = Field(default=50, ge=1)
-    """Customers below which a category is joined with others, and a band with the next."""
-    tree: dict[str, Any] | None = None
-    """A tree written by hand (next_id, nodes), instead of `by`."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> SegmentsParams:
-        if self.tree is not None and self.by != (RFM,):
-            raise ValueError("segments: give by or tree, not both ('tree: null' takes back an inherited tree)")
-        if RFM in self.by and len(self.by) > 1:
-            raise ValueError(f"segments.by: rfm stands alone; name its traits instead, for example {', '.join(SCORES)}")
-        if len(set(self.by)) < len(self.by):
-            raise ValueError("segments.by: a trait is named twice")
-        return self
-
-
-def start(traits: Traits, params: SegmentsParams) -> Tree:
-    """The tree of a first cycle; its cut points are frozen, so the same rules hold for later and for new customers.
+def start(
+    traits: Traits,
+    params: SegmentsSpec,
+    *,
+    seed: int = 0,
+    clv: CLVParams | None = None,
+    left: Tree | None = None,
+    by_hand: Tree | None = None,
+) -> Start:
+    """The tree of a cycle; its cut points and models are frozen, so the same rules hold for later and new customers.
 
     Parameters
     ----------
@@ -57,151 +90,189 @@ def start(traits: Traits, params: SegmentsParams) -> Tree:
         Traits as of the cycle; `by` names traits of its catalogue.
     params
         Which segmentation.
+    seed
+        For what is fitted by chance.
+    clv
+        How lifetime value is computed, where segments are its tiers.
+    left, by_hand
+        The tree that the last re-analysis left, and one edited by hand for this cycle: the latter comes first, and
+        where there is either nothing is made anew.
     """
     catalogue = traits.catalogue
-    if params.tree is not None:
-        return from_plain(params.tree, subject="segments.tree", traits=catalogue)
-    if params.by == (RFM,):
-        _refuse_unknown(catalogue, SCORES)
-        return rfm_tree(int(max(traits.table[list(SCORES)].max().fillna(0).max(), 2)))
-    _refuse_unknown(catalogue, params.by)
-    kinds = dict(zip(catalogue["name"], catalogue["kind"], strict=True))
-    tree = Tree(next_id=1, nodes=())
-    everyone = np.ones(len(traits.table), dtype=bool)
-    tree = _grow(tree, None, traits.table, everyone, [(t, kinds[t]) for t in params.by], params)
-    return checked(tree, traits=catalogue)
+    basis = Basis(len(traits.table), mark("customers"), end=traits.basis.end)
+    made = pd.DataFrame(columns=["within", "by", "customers", "segments"])
+    written = getattr(params, "tree", None)
+    if by_hand is not None:
+        told = Sentence("The tree of this cycle was edited by hand.", tone="warn")
+        return Start(made, basis, checked(by_hand, traits=catalogue), told=(told,))
+    if left is not None:
+        return Start(made, basis, left, told=(Sentence("The tree is the one that the last re-analysis left."),))
+    growth = _Growth(traits.table, catalogue, seed, clv or CLVParams())
+    if written is not None:
+        growth.tree = from_plain(written, subject="segments.tree", traits=catalogue)
+        growth.told.append(Sentence("The tree was written by hand."))
+        growth.split_further(None, params)
+    else:
+        growth.grow(None, params)
+    tree = checked(growth.tree, traits=catalogue)
+    made = pd.DataFrame(growth.made, columns=made.columns).astype({"customers": "int64", "segments": "int64"})
+    return Start(made, basis, tree, tuple(growth.found), tuple(growth.told))
 
 
 def rfm_tree(scores: int) -> Tree:
-    """Eight named segments over recency, frequency and monetary scores of 1 (worst) to `scores` (best).
+    """The named cells of RFM as a tree; see `crmlab.segments.branches.rfm_rules`."""
+    return checked(_added(Tree(next_id=1, nodes=()), None, rfm_rules(scores)))
 
-    High is the upper third of the scores (4 and 5 of five), low the lower third (1 and 2 of five). Every customer is
-    in exactly one, customers without an order too.
-    """
-    high = 2 * scores // 3 + 1
-    middle = max(scores + 2 - high, 2)
-    r_high, f_high, m_high = (Condition(trait=t, at_least=high) for t in SCORES)
-    r_middle, f_middle, _ = (Condition(trait=t, at_least=middle) for t in SCORES)
-    named = [
-        (mark("No orders yet"), [Condition(trait="r_score", missing=True)]),
-        (mark("Champions"), [r_high, f_high, m_high]),
-        (mark("Loyal"), [r_middle, f_high]),
-        (mark("Big spenders"), [r_middle, m_high]),
-        (mark("Promising"), [r_high]),
-        (mark("Needs attention"), [r_middle]),
-        (mark("At risk"), [f_middle]),
-        (mark("Hibernating"), []),
+
+@dataclass
+class _Growth:
+    """A tree that grows: what it is grown from, and what is found and to be said on the way."""
+
+    table: pd.DataFrame
+    catalogue: pd.DataFrame
+    seed: int
+    clv: CLVParams
+    tree: Tree = field(default_factory=lambda: Tree(next_id=1, nodes=()))
+    made: list[dict[str, Any]] = field(default_factory=list)
+    found: list[Any] = field(default_factory=list)
+    told: list[Sentence] = field(default_factory=list)
+    value: Any = None
+
+    def grow(self, parent: str | None, spec: SegmentsSpec) -> None:
+        """Branch one segment (None: everyone) as `spec` says, and then its branches."""
+        here = self._inside(parent)
+        if parent is not None and here.sum() < 2 * spec.min_size:
+            self._stays(parent, "“{name}” is not split further: it has {n:,} customers only.", n=int(here.sum()))
+            return
+        if spec.by[0] in WHOLE:
+            self._branch(parent, spec.by[0], *self._whole(spec, here, parent))
+        else:
+            refuse_unknown(self.catalogue, spec.by, where="segments.by")
+            kinds = dict(zip(self.catalogue["name"], self.catalogue["kind"], strict=True))
+            before = self.tree.next_id
+            self._nest(parent, here, [(t, kinds[t]) for t in spec.by], spec)
+            if parent is not None and self.tree.next_id == before:
+                what = "“{name}” is not split further: {by} parts no two groups of {n:,} customers or more."
+                self._stays(parent, what, by=spec.by[0], n=spec.min_size)
+        if not self.tree.nodes:
+            self.tree = _added(self.tree, None, [(EVERYONE, ())])
+        self.split_further(parent, spec)
+
+    def split_further(self, parent: str | None, spec: SegmentsSpec) -> None:
+        """Split the segments that `spec.within` names."""
+        there = {n.name: n.id for n, _ in self.tree.walk(parent)} | {n.id: n.id for n, _ in self.tree.walk(parent)}
+        ends = set(leaves(self.tree))
+        faults = []
+        for name in spec.within:
+            if there.get(name) not in ends:
+                near = get_close_matches(name, there, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(n for n in there if n)}"
+                faults.append(Fault(f"segments.within.{name}", f"no such segment; {hint}"))
+        if faults:
+            raise Refused("segments", faults)
+        for name, inner in spec.within.items():
+            self.grow(there[name], inner)
+
+    def _whole(self, spec: SegmentsSpec, here: np.ndarray, parent: str | None) -> tuple[Rules, dict[str, Any]]:
+        """The branches of a way that stands alone, and the models they ask for; none where it parts nobody."""
+        [way] = spec.by
+        if way == RFM:
+            refuse_unknown(self.catalogue, SCORES, where="segments.by")
+            return rfm_rules(int(max(self.table[list(SCORES)].max().fillna(0).max(), 2))), {}
+        if way == VALUE:
+            return self._tiers(spec, here, parent)
+        return self._classes(spec, here, parent)
+
+    def _classes(self, spec: SegmentsSpec, here: np.ndarray, parent: str | None) -> tuple[Rules, dict[str, Any]]:
+        from crmlab.segments.mixture.classes import fit_classes
+
+        refuse_unknown(self.catalogue, spec.mixture.traits or (), where="segments.mixture.traits")
+        how = spec.mixture.model_copy(update={"kind": spec.by[0]})
+        inside = self.table[here].reset_index(drop=True)
+        found = fit_classes(inside, self.catalogue, how, seed=self.seed, name=parent or "everyone")
+        self.found.append(found)
+        if found.model is None:
+            what = "No clusters: no classes of customers were found in “{name}” that hold, so it stays whole."
+            self._stays(parent, what)
+            return [], {}
+        name = named(found.model)
+        return class_rules(name, found.model.classes), {name: as_plain(found.model.plain())}
+
+    def _tiers(self, spec: SegmentsSpec, here: np.ndarray, parent: str | None) -> tuple[Rules, dict[str, Any]]:
+        from crmlab.segments.tiers import tier_cuts, tier_names, value_model
+
+        try:
+            self.value = self.value or value_model(self.table, self.clv, seed=self.seed)
+        except GateFailed as failed:
+            why = "; ".join(fault.what for fault in failed.faults)
+            self._stays(parent, "“{name}” has no tiers of value: {why}", why=why)
+            return [], {}
+        name = named(self.value)
+        cuts = tier_cuts(self.value.derived(self.table[here]), spec.tiers, spec.min_size)
+        if not cuts:
+            self._stays(parent, "“{name}” is one tier of value: nothing parts its customers.")
+            return [], {}
+        return tier_rules(name, cuts, tier_names(len(cuts) + 1)), {name: as_plain(self.value.plain())}
+
+    def _nest(self, parent: str | None, here: np.ndarray, by: list[tuple[str, str]], spec: SegmentsSpec) -> None:
+        """Branch by the first trait of `by`, and each branch by the others.
+
+        A segment too small to be cut in two of at least `min_size` is not cut.
+        """
+        if not by or (parent is not None and here.sum() < 2 * spec.min_size):
+            return
+        (trait, kind), *rest = by
+        rules = trait_rules(trait, kind, self.table.loc[here, trait], spec)
+        if parent is not None and len(rules) < 3:  # one branch and the missing: nothing to tell apart
+            return
+        for child in self._branch(parent, trait, rules, {}):
+            self._nest(child, self._inside(child), rest, spec)
+
+    def _branch(self, parent: str | None, by: str, rules: Rules, models: dict[str, Any]) -> list[str]:
+        """Put branches below a segment; ids of the new nodes."""
+        customers, first = int(self._inside(parent).sum()), self.tree.next_id
+        self.tree = _added(self.tree, parent, rules, models)
+        segments = max(len(rules), 1)
+        self.made.append({"within": parent or "", "by": by, "customers": customers, "segments": segments})
+        return [f"s{first + i}" for i in range(len(rules))]
+
+    def _stays(self, parent: str | None, text: str, **values: Any) -> None:
+        name = shown_name(self.tree, self.tree.node(parent)) if parent else say(EVERYONE)
+        self.told.append(Sentence(text, {"name": name, **values}, "warn"))
+
+    def _inside(self, node_id: str | None) -> np.ndarray:
+        """Who is in a node of the tree so far: bool, shape (len(table),)."""
+        inside = np.ones(len(self.table), dtype=bool)
+        table = with_models(self.tree, self.table) if node_id else self.table
+        for node in self.tree.path(node_id) if node_id else []:
+            for branch in self.tree.children(node.parent):
+                met = inside & meets(branch.when, table)
+                if branch.id == node.id:
+                    inside = met
+                    break
+                inside = inside & ~met
+        return inside
+
+
+def _added(tree: Tree, parent: str | None, rules: Rules, models: Mapping[str, dict[str, Any]] | None = None) -> Tree:
+    """The tree with branches below `parent`: named as they are, within it, or else by their rule."""
+    above = f"{tree.node(parent).name}: " if parent else ""
+    nodes = [
+        Node(id=f"s{tree.next_id + i}", parent=parent, name=above + name if name else "?", when=when)
+        for i, (name, when) in enumerate(rules)
     ]
-    kept: list[Node] = []
-    for name, when in named:
-        node = Node(id=f"s{len(kept) + 1}", name=name, when=tuple(when))
-        if name != "Needs attention" or middle < high:
-            kept.append(node)
-    return checked(Tree(next_id=len(kept) + 1, nodes=tuple(kept)))
+    return add(tree, nodes, models)
 
 
-def _refuse_unknown(catalogue: pd.DataFrame, wanted: tuple[str, ...]) -> None:
+def refuse_unknown(catalogue: pd.DataFrame, wanted: tuple[str, ...], *, where: str) -> None:
+    """Refuse traits that do not exist, or that are declared sensitive: all at once."""
     there = list(catalogue["name"])
-    faults = [Fault("segments.by", f"'{t}': {unknown_trait(there, t)}") for t in wanted if t not in there]
+    faults = [Fault(where, f"'{t}': {unknown_trait(there, t)}") for t in wanted if t not in there]
     sensitive = set(catalogue.loc[catalogue["sensitive"].astype(bool), "name"])
     faults += [
-        Fault("segments.by", f"'{t}' is declared sensitive: take it off traits.sensitive or segment by another")
+        Fault(where, f"'{t}' is declared sensitive: take it off traits.sensitive or segment by another")
         for t in wanted
         if t in sensitive
     ]
     if faults:
         raise Refused("segments", faults)
-
-
-def _grow(
-    tree: Tree, parent: str | None, table: pd.DataFrame, here: np.ndarray, by: list[tuple[str, str]], p: SegmentsParams
-) -> Tree:
-    """The tree with the branches of the first trait of `by` under `parent`, and those of the others under each.
-
-    A segment too small to be cut in two of at least `min_size` is not cut.
-    """
-    if not by or (parent is not None and here.sum() < 2 * p.min_size):
-        return tree
-    (trait, kind), *rest = by
-    values = table.loc[here, trait]
-    named = _category_rules(trait, values, p) if kind == "category" else _band_rules(trait, kind, values, p)
-    if parent is not None and len(named) < 3:  # one branch and the missing: nothing to tell apart
-        return tree
-    nodes = tuple(
-        Node(id=f"s{tree.next_id + i}", parent=parent, name=(name if parent is None else "") or "?", when=when)
-        for i, (name, when) in enumerate(named)
-    )
-    tree = Tree(next_id=tree.next_id + len(nodes), nodes=(*tree.nodes, *nodes))
-    composed = {n.id: in_english(lambda n=n: default_name(tree, n)) for n in nodes if n.name == "?"}
-    tree = Tree(
-        next_id=tree.next_id, nodes=tuple(n.model_copy(update={"name": composed.get(n.id, n.name)}) for n in tree.nodes)
-    )
-    for node in nodes:
-        inside = here & meets(node.when, table)
-        here = here & ~inside
-        tree = _grow(tree, node.id, table, inside, rest, p)
-    return tree
-
-
-def _category_rules(trait: str, values: pd.Series, p: SegmentsParams) -> list[tuple[str, tuple[Condition, ...]]]:
-    """One branch a category of at least `min_size`, largest first; the missing; all others together."""
-    sizes = values.dropna().astype(str).value_counts()
-    large = sorted((s for s in sizes.index if sizes[s] >= p.min_size), key=lambda s: (-int(sizes[s]), s))
-    rules: list[tuple[str, tuple[Condition, ...]]] = [(s, (Condition(trait=trait, is_=(s,)),)) for s in large]
-    return [*rules, ("", (Condition(trait=trait, missing=True),)), (mark("Other"), ())]
-
-
-def _band_rules(trait: str, kind: str, values: pd.Series, p: SegmentsParams) -> list[tuple[str, tuple[Condition, ...]]]:
-    """Bands from high to low, each with both its ends; the missing; the lowest band last."""
-    missing = ("", (Condition(trait=trait, missing=True),))
-    cuts = cut_points(pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan), p.bands, p.min_size)
-    if kind == "flag":
-        cuts = [1] if cuts else []
-    rules: list[tuple[str, tuple[Condition, ...]]] = []
-    for i in range(len(cuts) - 1, -1, -1):
-        ends = [Condition(trait=trait, at_least=cuts[i])]
-        if i + 1 < len(cuts):
-            ends.append(Condition(trait=trait, below=cuts[i + 1]))
-        rules.append(("", tuple(ends)))
-    return [*rules, missing, ("", ())]
-
-
-def cut_points(values: np.ndarray, bands: int, min_size: int) -> list[float | int]:
-    """Lower ends of all bands but the lowest: quantiles moved up to the next value, so that ties share a band.
-
-    Parameters
-    ----------
-    values
-        float64, shape (n,); missing values do not count.
-    bands
-        Bands wanted; heavy ties and `min_size` give fewer.
-    min_size
-        Fewest customers of a band.
-
-    Returns
-    -------
-    list
-        Ascending, of three significant digits where that tells the two neighbouring values apart.
-    """
-    known = np.sort(values[np.isfinite(values)])
-    cuts: list[float | int] = []
-    start = 0
-    for j in range(1, bands):
-        below = known[-(-j * len(known) // bands) - 1] if len(known) else np.inf
-        place = int(np.searchsorted(known, below, side="right"))
-        if place - start >= min_size and len(known) - place >= min_size:
-            cuts.append(_short_number(below, known[place]))
-            start = place
-    return cuts
-
-
-def _short_number(below: float, at: float) -> float | int:
-    """A number of few digits above `below` and at most `at`: it cuts between two neighbouring values."""
-    for digits in range(3, 18):
-        scale = digits - 1 - (floor(log10(abs(at))) if at else 0)
-        if scale > 300:  # beyond what a power of ten can hold
-            break
-        cut = round(float(np.floor(at * 10.0**scale) / 10.0**scale), max(scale, 0))
-        if below < cut <= at:
-            return int(cut) if cut == int(cut) else cut
-    return float(at)

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from crmlab.contract import Fault, Refused, Sentence
-from crmlab.segments.nodes import Condition, Node, Tree, default_name, in_english, rule, shown_name
+from crmlab.segments.models import base_traits, with_models
+from crmlab.segments.nodes import Condition, Node, Tree
+from crmlab.segments.wording import default_name, in_english, rule, shown_name
 from crmlab.segments.written import checked, from_yaml, to_yaml, unknown_trait
 
 __all__ = [
@@ -47,8 +49,8 @@ def digest(tree: Tree) -> str:
 
 
 def traits_used(tree: Tree) -> list[str]:
-    """The traits the tree asks for, in order of first use."""
-    return list(dict.fromkeys(c.trait for n in tree.nodes for c in n.when))
+    """The traits the tree asks for, those that its models read included, in order of first use."""
+    return base_traits(tree, (c.trait for n in tree.nodes for c in n.when))
 
 
 def assign(tree: Tree, traits: pd.DataFrame) -> pd.Series:
@@ -70,7 +72,7 @@ def assign(tree: Tree, traits: pd.DataFrame) -> pd.Series:
     if absent:
         there = [c for c in traits.columns if c != "customer_id"]
         raise Refused("segment tree", [Fault(t, unknown_trait(there, t)) for t in absent])
-    table = traits.sort_values("customer_id").reset_index(drop=True)
+    table = with_models(tree, traits.sort_values("customer_id").reset_index(drop=True))
     if not table["customer_id"].is_unique:
         raise Refused("traits", "a customer has more than one row of traits")
     found = np.full(len(table), "", dtype=object)
@@ -175,9 +177,17 @@ def split(
         )
         for i, when in enumerate(rules)
     )
-    grown = Tree(next_id=tree.next_id + len(children), nodes=(*tree.nodes, *children))
-    nodes = tuple(_named(grown, n) if n.name == "?" and n.parent == node_id else n for n in grown.nodes)
-    return checked(Tree(next_id=grown.next_id, nodes=nodes))
+    return checked(add(tree, children))
+
+
+def add(tree: Tree, nodes: Sequence[Node], models: Mapping[str, dict[str, Any]] | None = None) -> Tree:
+    """The tree with further nodes, and the models they ask for; a node called ``?`` is named by its parent and rule."""
+    next_id = max([tree.next_id, *(n.number() + 1 for n in nodes)])
+    grown = Tree(next_id=next_id, nodes=(*tree.nodes, *nodes), models=tree.models | dict(models or {}))
+    ours = {n.id for n in nodes}
+    return grown.model_copy(
+        update={"nodes": tuple(_named(grown, n) if n.name == "?" and n.id in ours else n for n in grown.nodes)}
+    )
 
 
 def _named(tree: Tree, node: Node) -> Node:
@@ -210,14 +220,20 @@ def _added(tree: Tree, node: Node) -> Sentence:
 
 
 def _altered(old: Tree, new: Tree, was: Node, now: Node) -> list[Sentence]:
+    rules = {"old": in_english(lambda: rule(old, was)), "new": in_english(lambda: rule(new, now))}
     told = []
-    if was.name != now.name:
+    if was.name != now.name and was.when != now.when:
+        text = (
+            "{id} is another segment now, “{name}”: {new}. It was “{before}”: {old}; what earlier pages say of {id} "
+            "is of that one"
+        )
+        told.append(Sentence(text, {"id": now.id, "name": now.name, "before": was.name, **rules}, "warn"))
+    elif was.name != now.name:
         told.append(
             Sentence("{id} is called “{new}”, it was “{old}”", {"id": now.id, "old": was.name, "new": now.name})
         )
-    if was.when != now.when:
-        values = {"id": now.id, "old": in_english(lambda: rule(old, was)), "new": in_english(lambda: rule(new, now))}
-        told.append(Sentence("{id} has the rule {new}, it was {old}", values, "warn"))
+    elif was.when != now.when:
+        told.append(Sentence("{id} has the rule {new}, it was {old}", {"id": now.id, **rules}, "warn"))
     if was.parent != now.parent:
         values = {"id": now.id, "old": was.parent or "–", "new": now.parent or "–"}
         told.append(Sentence("{id} is under {new}, it was under {old}", values, "warn"))

@@ -8,20 +8,21 @@ import pandas as pd
 from pydantic import ValidationError
 
 from crmlab.contract import Fault, Refused, strict_yaml
+from crmlab.segments.models import KINDS, Model, has_classes, looks_like_model, name_of, read_model
 from crmlab.segments.nodes import OPERATIONS, Condition, Node, Tree
 
 LONGEST = 1_000_000
 """Characters of the longest tree that is read."""
 
 KEYS = {
-    "Tree": ("next_id", "nodes"),
+    "Tree": ("next_id", "nodes", "models"),
     "Node": ("id", "parent", "name", "when", "evidence"),
     "Condition": ("trait", *OPERATIONS),
 }
 
 
 def to_yaml(tree: Tree) -> str:
-    """The tree as YAML, one line a node; `from_yaml` gives the same tree back."""
+    """The tree as YAML, one line a node, its models below; `from_yaml` gives the same tree back."""
     return tree.to_yaml()
 
 
@@ -55,7 +56,7 @@ def from_plain(
 
 def checked(tree: Tree, *, subject: str = "segment tree", traits: pd.DataFrame | Iterable[str] | None = None) -> Tree:
     """The tree itself when it can be used: refused with all that keeps anybody from having exactly one segment."""
-    faults = _faults_of_ids(tree)
+    faults = [*_faults_of_ids(tree), *_faults_of_models(tree)]
     if not faults:
         faults = _faults_of_parents(tree)
     if not faults:
@@ -124,6 +125,55 @@ def _covers(earlier: Node, later: Node) -> bool:
     return all(any(c.implies(e) for c in later.when) for e in earlier.when)
 
 
+def _faults_of_models(tree: Tree) -> list[Fault]:
+    """Models that are not as they were fitted, that no node asks for, or that are asked for and not there."""
+    sound, faults = _sound_models(tree)
+    asked: dict[str, str] = {}
+    for node in tree.nodes:
+        for condition in node.when:
+            asked.setdefault(condition.trait, node.id)
+            if condition.trait in sound:
+                faults += _faults_of_class(node, condition, sound[condition.trait])
+    for name in tree.models.keys() - asked.keys():
+        faults.append(Fault(f"models.{name}", "no node asks for it; delete it and the lines below it"))
+    for name, node_id in asked.items():
+        if looks_like_model(name) and name not in tree.models:
+            near = get_close_matches(name, tree.models, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "copy its lines from the tree that it comes from"
+            faults.append(Fault(node_id, f"'{name}': there is no such model below models; {hint}"))
+    return faults
+
+
+def _sound_models(tree: Tree) -> tuple[dict[str, Model], list[Fault]]:
+    """The models that are as they were fitted, and what is wrong with the others."""
+    sound, faults = {}, []
+    edited = "is not as it was fitted: nodes can be edited, fitted models cannot; put its lines back as they were"
+    for name, plain in sorted(tree.models.items()):
+        if plain.get("kind") not in KINDS:
+            faults.append(Fault(f"models.{name}", f"kind: expected one of {', '.join(KINDS)}"))
+        elif name_of(plain) != name:
+            faults.append(Fault(f"models.{name}", edited))
+        else:
+            try:
+                sound[name] = read_model(plain)
+            except (Refused, LookupError, TypeError, ValueError) as error:
+                faults.append(Fault(f"models.{name}", f"cannot be read: {type(error).__name__} {error}"))
+    return sound, faults
+
+
+def _faults_of_class(node: Node, condition: Condition, model: Model) -> list[Fault]:
+    """A condition on a model that it can never meet: a class there is not, text, or bounds of a class."""
+    if condition.missing:
+        return []
+    if not has_classes(model):
+        what = f"'{condition.trait}' is a value: use at_least or below, not 'is: [...]'"
+        return [Fault(node.id, what)] if condition.is_ is not None else []
+    if condition.is_ is None:
+        return [Fault(node.id, f"'{condition.trait}' is a class: use 'is: [...]', not at_least or below")]
+    wrong = [v for v in condition.is_ if not (isinstance(v, int) and 1 <= v <= model.classes)]
+    return [Fault(node.id, f"'{condition.trait}': there is no class {v!r}, only 1 to {model.classes}") for v in wrong]
+
+
 def _faults_of_traits(tree: Tree, traits: pd.DataFrame | Iterable[str]) -> list[Fault]:
     if isinstance(traits, pd.DataFrame):
         kinds = dict(zip(traits["name"], traits["kind"], strict=True))
@@ -132,10 +182,15 @@ def _faults_of_traits(tree: Tree, traits: pd.DataFrame | Iterable[str]) -> list[
     faults = []
     for node in tree.nodes:
         for condition in node.when:
+            if condition.trait in tree.models or looks_like_model(condition.trait):
+                continue
             if condition.trait not in kinds:
                 faults.append(Fault(node.id, f"'{condition.trait}': {unknown_trait(kinds, condition.trait)}"))
             else:
                 faults += _faults_of_kind(node, condition, kinds[condition.trait])
+    for name, model in _sound_models(tree)[0].items():
+        absent = [t for t in model.traits if t not in kinds]
+        faults += [Fault(f"models.{name}", f"reads '{t}': {unknown_trait(kinds, t)}") for t in absent]
     return faults
 
 

@@ -15,13 +15,15 @@ from crmlab.stage.identity import git_commit, identity, versions
 from crmlab.stage.inputs import Files, Intake, Store
 from crmlab.stage.keys import fingerprint, study_key
 from crmlab.stage.taking import shown
+from crmlab.stage.tree_by_hand import tree_faults
 from crmlab.study import Cycle, Study, StudyFile
 
 PROJECT = Path(__file__).parents[3]
 SECTIONS = {
-    "analysis": ("summary", "rfm", "retention", "timing", "traits", "clv", "segments"),
+    "analysis": ("summary", "rfm", "retention", "timing", "life_cycle", "traits", "clv", "segments"),
     "activation": ("traits", "clv", "protocol", "eligibility", "beliefs", "activation"),
     "reanalysis": ("traits", "protocol", "effects", "homogeneity", "refinement"),
+    "segmentations": ("traits", "clv", "segments", "eligibility", "judging"),
 }
 
 
@@ -74,7 +76,8 @@ def cut_of(cycle: Cycle, stage: str) -> date:
 def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published]:
     """The published stages a stage builds on.
 
-    An analysis builds on the newest re-analysis whose window had closed by its `as_of`, if there is one.
+    An analysis builds on the newest re-analysis whose window had closed by its `as_of`, if there is one; a topic on the
+    analysis, and on the re-analysis that this one builds on.
 
     Raises
     ------
@@ -100,6 +103,8 @@ def parents_of(file: StudyFile, cycle: Cycle, stage: str) -> dict[str, Published
         raise Refused(
             f"{stage} of {cycle.cycle}", [Fault(m, f"is not published yet; publish it first: {how}") for m in missing]
         )
+    if stage not in NAMES and (before := found["analysis"].manifest["parents"].get("reanalysis")):
+        found["reanalysis"] = Published(study_folder / before)
     return found
 
 
@@ -118,6 +123,9 @@ def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Int
             Fault(f"campaigns of {cycle.cycle}", f"no campaign '{c}' in contacts; there are: {there}") for c in unknown
         ]
         raise Refused(shown(file.path), faults)
+    parents = _same_key(file, parents_of(file, cycle, stage))
+    if stage == "analysis" and (faults := tree_faults(file, cycle, intake.tables, parents.get("reanalysis"))):
+        raise Refused(shown(file.path), faults)
     return Context(
         study=str(file.path),
         cycle=cycle.cycle,
@@ -127,7 +135,7 @@ def prepare(file: StudyFile, cycle: Cycle, stage: str, store: Store, intake: Int
         reading=intake.store_reading(store) if stage == "analysis" else [],
         mailed=intake.contacts_of(store, cycle.campaigns) if in_replay else [],
         notes=intake.notes if stage == "analysis" else [],
-        parents={name: str(parent.folder) for name, parent in _same_key(file, parents_of(file, cycle, stage)).items()},
+        parents={name: str(parent.folder) for name, parent in parents.items()},
         set_aside=intake.store_set_aside(store) if stage == "analysis" else [],
         quarantine=intake.quarantine_digest if stage == "analysis" else "",
         schema=intake.schema if stage == "analysis" else {},
@@ -210,6 +218,9 @@ def resolved_params(study: Study, cycle: Cycle, stage: str) -> dict[str, Any]:
     general = ("study", "title", "lang", "mode", "consent", "design", "seed", "currency", "time_zone")
     data = {k: v for k, v in whole["data"].items() if k != "extracted_on"}
     own = {k: whole[k] for k in (*general, *SECTIONS.get(stage, SECTIONS["analysis"]))}
+    if "segments" in own:  # another cycle's tree is none of this one's
+        trees = {name: tree for name, tree in own["segments"]["trees"].items() if name == cycle.cycle}
+        own["segments"] = own["segments"] | {"trees": trees}
     return own | {"cycle": cycle.model_dump(mode="json"), "data": data}
 
 

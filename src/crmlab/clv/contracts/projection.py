@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from crmlab.clv.contracts.renewals import observed
+from crmlab.base.survival import observed
 from crmlab.clv.fitting.fit import Fit, fit
 from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.registry import FAMILIES

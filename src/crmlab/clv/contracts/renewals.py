@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
+from crmlab.base.survival import observed
 from crmlab.clv.fitting.fit import Fit, require_passed
 from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.sbg import rows
@@ -202,36 +202,4 @@ def retention_curve(
         rising=float((rates[last] > rates[first]).mean()),
         c=None if c is None else (float(c.mean()), *map(float, np.quantile(c, INTERVAL)), float((c > 1).mean())),
         older=float((history["since"] > 0).mean()),
-    )
-
-
-def observed(history: pd.DataFrame) -> pd.DataFrame:
-    """Kaplan–Meier by renewal, contracts being at risk only from the first renewal on record on.
-
-    Intervals by Greenwood's variance on the scale of log(−log S) [Kalbfleisch & Prentice 2002, section 1.4].
-
-    Returns
-    -------
-    DataFrame
-        renewal, customers at risk, ended, rate, stayed, stayed_low, stayed_high (90 %): the last three missing where
-        nobody was at risk at an earlier renewal.
-    """
-    periods, ended = history["periods"].to_numpy(int), history["ended"].to_numpy(int)
-    since = history["since"].to_numpy(int) if "since" in history else np.zeros(len(history), dtype=int)
-    last = max(int(periods.max(initial=0)), 1)
-    renewals = np.arange(1, last + 1)
-    entered = np.cumsum(np.bincount(since, minlength=last + 1))[:last]
-    past = np.cumsum(np.bincount(periods, minlength=last + 1))[:last]
-    at_risk = entered - past
-    left = np.bincount(periods[ended == 1], minlength=last + 1)[1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = 1 - left / at_risk
-        stayed = np.cumprod(rate)
-        variance = np.cumsum(left / (at_risk * (at_risk - left)))
-        reach = ndtri(INTERVAL[1]) * np.sqrt(variance) / np.abs(np.log(stayed))
-        low, high = stayed ** np.exp(reach), stayed ** np.exp(-reach)
-    sure = (stayed == 1) | (stayed == 0)
-    return pd.DataFrame(
-        {"renewal": renewals, "customers": at_risk, "ended": left, "rate": rate, "stayed": stayed}
-        | {"stayed_low": np.where(sure, stayed, low), "stayed_high": np.where(sure, stayed, high)}
     )

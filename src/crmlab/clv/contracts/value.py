@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from crmlab.base.periods import WEEKS, Period
-from crmlab.clv.contracts.renewals import observed
+from crmlab.base.survival import observed
 from crmlab.clv.fitting.fit import Fit, require_passed
 from crmlab.clv.fitting.tables import INTERVAL
 from crmlab.clv.models.model import ContractModel

@@ -214,8 +214,9 @@ def leaving(table: pd.DataFrame) -> list[Sentence]:
     values = {"median": median, "gone": gone}
     if gone < HARDLY_ANYONE and median > 0.9:
         first = Sentence(
-            "Hardly anyone leaves: among repeat buyers the median P(alive) is {median:.1%}, and {gone:.1%} are more "
-            "likely gone than not. Customers differ here by how often and how much they buy, not by whether they stay.",
+            "By the model hardly anyone has left: among repeat buyers the median P(alive) is {median:.1%}, and "
+            "{gone:.1%} are more likely gone than not. It tells customers apart by how often and how much they buy, "
+            "not by whether they stay.",
             values,
         )
     elif gone > 0.5:
