@@ -49,7 +49,8 @@ class NextPurchase(Result):
     title: ClassVar[str] = "When customers are due"
     note: ClassVar[str] = (
         "Every customer has an own rate of buying; gaps vary about it; after each purchase some leave unseen. Due: "
-        "half of the customer's gaps would have ended by now; overdue: nearly all. The days to the next purchase are "
+        "half of the customer's gaps would have ended by now; overdue: nearly all, by a model that lends everybody the "
+        "habits of all, where the table above takes long histories by themselves. The days to the next purchase are "
         "those of customers who have not left. The time to remind is between the two silences, in days since the last "
         "purchase. Intervals of 90 % count customers as independent and take the model as known."
     )
