@@ -29,7 +29,7 @@ def year() -> tuple[Tree, Traits, pd.DataFrame]:
         pytest.skip("no data folder")
     tables = read(DataParams(source="complete_journey"), folder=Path(), con=ibis.duckdb.connect()).tables
     known = traits({k: cut(t, k, FIRST_QUARTER) for k, t in tables.items()}, as_of=FIRST_QUARTER)
-    tree = start(known, SegmentsParams())
+    tree = start(known, SegmentsParams()).tree
     after = responses(tables, orders(tables["transactions"]), window_days=56, through=date(2017, 12, 31))
     after = after[after["sent_at"] > pd.Timestamp(FIRST_QUARTER)]
     return tree, known, after.assign(segment=after["customer_id"].map(assign(tree, known.table))).dropna()
