@@ -96,6 +96,19 @@ def test_two_files_for_one_table_are_asked_about(tmp_path):
     assert asked == "CHOOSE: ../data/orders_2024.csv or ../data/orders_2025.csv"
 
 
+def test_a_list_of_customers_and_contacts_is_not_asked_what_was_bought(tmp_path):
+    ids = [f"c{i}" for i in range(60)]
+    contacts = "customer_id,campaign_id,arm,sent_at,channel\n" + "".join(
+        f"{c},a,called,2025-03-04,phone\n" for c in ids
+    )
+    _, params, text = draft(
+        tmp_path,
+        {"customers.csv": "customer_id,job\n" + "".join(f"{c},clerk\n" for c in ids), "contacts.csv": contacts},
+    )
+    assert set(params["data"]["files"]) == {"customers", "contacts"}
+    assert "# transactions: none of the files" in text
+
+
 def test_what_cannot_be_used_is_listed_with_the_reason(tmp_path):
     orders = ITALIAN["ordini.csv"]
     told, _, text = draft(

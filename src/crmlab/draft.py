@@ -169,7 +169,9 @@ def _params(name: str, folder: Path, into: Path, looked: list[Looked]) -> Iterat
     else:
         yield f"  extracted_on: {_asked('the last day the data cover, as 2025-12-31')}"
     yield "  files:"
-    if main is None:
+    if main is None and "customers" in chosen:
+        yield "    # transactions: none of the files has a customer, a date and an amount; it does without"
+    elif main is None:
         yield "    transactions:         # none of the files has a customer, a date and an amount"
         yield f"      path: {_asked('the file that holds what was bought, by whom, when, for how much')}"
     for table in (t for t in SCHEMA if t in chosen):

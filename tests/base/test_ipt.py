@@ -256,3 +256,27 @@ def test_all_customers_are_the_sum_of_the_segments_whatever_the_history(bought, 
         assert parts[name].sum() == split[name].iloc[0] == whole[name].iloc[0]
     for name in ("q25", "median", "q75", "cv", "overdue"):
         assert np.isclose(split[name].iloc[0], whole[name].iloc[0], rtol=1e-12, equal_nan=True), name
+
+
+def test_who_is_overdue_is_said_of_those_who_can_be_judged_alone(bought):
+    """Six have ten gaps of their own; most gaps of the others are open, so that nine tenths are never reached."""
+    often = {f"o{i}": list(range(1, 12)) for i in range(6)}
+    once = {f"x{i}": [1] for i in range(40)}
+    orders = bought(**often, **once)
+    found = ipt(orders, as_of=date(2024, 1, 20))
+    assert found.table[["customers", "judged"]].iloc[0].tolist() == [46, 6]
+    assert "Of the 6 customers with gaps enough of their own to judge, 100.0% are overdue, more" in " ".join(
+        map(str, found.sentences())
+    )
+    four = ipt(bought(**dict(list(often.items())[:4]), **once), as_of=date(2024, 1, 20))
+    assert not any("overdue" in str(s) for s in four.sentences())
+
+
+def test_a_share_overdue_of_fewer_than_five_judged_is_not_shown(bought):
+    often = {f"o{i}": list(range(1, 12)) for i in range(7)}
+    once = {f"x{i}": [1] for i in range(40)}
+    segments = pd.Series({c: "s1" if c in ("o0", "o1", "o2") or c > "x2" else "s2" for c in [*often, *once]})
+    found = ipt(bought(**often, **once), as_of=date(2024, 1, 20), segments=segments)
+    assert found.table.set_index("segment").loc["s1", "judged"] == 3
+    shown = found.shown().set_index("segment")[["overdue", "overdue_low", "overdue_high"]].notna().all(axis=1)
+    assert shown.to_dict() == {"all": True, "s1": False, "s2": False}

@@ -51,13 +51,13 @@ def test_each_kind_of_leak_is_found_and_no_honest_column_is():
     assert {found_out["chance"], found_out["own_id"]} == {FINE}
 
 
-def test_leaks_may_not_split_and_the_strong_may():
+def test_leaks_may_not_split_and_the_strong_only_where_a_person_names_them():
     found, answers = world(redeemed=lambda rng, y: y.astype(int), strong=lambda rng, y: rng.normal(1.75 * y, 1))
     result = leaks(found, answers)
     assert result.barred == ("redeemed",)
-    allowed = result.applied(found).catalogue.set_index("name")["allowed_for_splits"]
-    assert not allowed["redeemed"]
-    assert allowed["strong"]
+    told = result.applied(found).catalogue.set_index("name")
+    assert told.loc[["redeemed", "strong"], "allowed_for_splits"].tolist() == [False, False]
+    assert told.loc[["redeemed", "strong"], "leak"].tolist() == [True, False]
     assert found.catalogue["allowed_for_splits"].all(), "what was given is not changed"
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from crmlab.base.gaps import purchase_days
-from crmlab.base.lifecycle import LifeCycleParams, life_cycle, thresholds
+from crmlab.base.lifecycle import LifeCycleParams, _flows, life_cycle, thresholds
 from crmlab.base.lifecycle_result import ACTIVE, AT_RISK, LAPSED, NEW, PROSPECT, UNKNOWN, WON_BACK
 
 TEN_THIRTY = LifeCycleParams(at_risk_days=10, lapsed_days=30)
@@ -78,24 +78,44 @@ def test_flows_states_and_history_add_up(bought):
     assert at_end.set_index("state")["customers"].to_dict() == {s: expected[s] for s in at_end["state"]}
 
 
+def at_random(mean_of, n: int, seed: int) -> tuple[ibis.Table, date]:
+    """Customers who begin on any of 300 days and buy at random until the end."""
+    g, rows = np.random.default_rng(seed), []
+    for i in range(n):
+        days = g.integers(0, 300) + np.cumsum(np.ceil(np.append(0, g.exponential(mean_of(g), 300))))
+        rows += [(f"c{i:04}", START + timedelta(int(d))) for d in days[days < 300]]
+    return ibis.memtable(pd.DataFrame(rows, columns=["customer_id", "date"])), START + timedelta(299)
+
+
 def test_thresholds_are_those_of_a_weighted_product_limit_curve():
-    g = np.random.default_rng(3)
-    rows = []
-    for i in range(150):
-        mean = g.gamma(2, 15)
-        days = np.unique(np.cumsum(g.exponential(mean, 60)).astype(int))
-        rows += [(f"c{i:03}", START + timedelta(int(d))) for d in days[days < min(300, g.exponential(500))]]
-    table = ibis.memtable(pd.DataFrame(rows, columns=["customer_id", "date"]))
-    end = START + timedelta(299)
+    table, end = at_random(lambda g: g.gamma(2, 15), 150, 3)
     frame = table.to_pandas().sort_values(["customer_id", "date"])
     when = pd.to_datetime(frame["date"])
     after = when.groupby(frame["customer_id"]).shift(-1)
     gap = (after.fillna(pd.Timestamp(end)) - when).dt.days
-    weight = 1 / frame.groupby("customer_id")["date"].transform("size")
-    curve = SurvfuncRight(gap, after.notna().astype(int), freq_weights=weight)
+    gaps_ended = frame.groupby("customer_id")["date"].transform("size") - 1
+    used = after.notna() | (gaps_ended == 0)
+    weight = (1 / gaps_ended.clip(lower=1))[used]
+    curve = SurvfuncRight(gap[used], after[used].notna().astype(int), freq_weights=weight)
     done = (1 - curve.surv_prob) / (1 - curve.surv_prob.min())
     expected = [int(curve.surv_times[np.argmax(done >= share - 1e-9)]) for share in (0.75, 0.90)]
     assert list(thresholds(purchase_days(table, end), as_of=end)) == expected
+
+
+def test_thresholds_are_the_quantiles_of_the_gaps_where_all_buy_alike():
+    table, end = at_random(lambda g: 30, 2_000, 5)
+    found = thresholds(purchase_days(table, end), as_of=end)
+    assert found == pytest.approx((30 * np.log(4), 30 * np.log(10)), rel=0.05)
+
+
+def test_intervals_of_flows_hold_the_true_share_nine_times_in_ten():
+    g, held = np.random.default_rng(6), []
+    for _ in range(300):
+        now = np.where(g.random(30) < 0.85, LAPSED, ACTIVE)
+        flows = _flows(pd.DataFrame({"customer_id": np.arange(30).astype(str), "before": AT_RISK, "now": now}))
+        flows = flows.set_index("now")
+        held.append(flows.loc[LAPSED, "low"] <= 0.85 <= flows.loc[LAPSED, "high"])
+    assert np.mean(held) == pytest.approx(0.9, abs=0.05)
 
 
 def test_the_thresholds_follow_the_base_and_are_told(bought):

@@ -55,6 +55,20 @@ def test_a_new_customer_brings_what_simulated_newcomers_bring(known_fit):
     assert abs(table.loc["repeat_orders", "mean"] - come.mean()) < 3.5 * come.std() / 200
 
 
+def test_a_new_customer_is_as_frequent_as_the_base_and_not_as_seldom_as_one_without_a_repeat(known_fit):
+    """Orders of the frequent are small: 8 / (1 + x) at delta = −1, of those who come 0, 1 and 3 times."""
+    seen = {"x": [0.0, 1.0, 3.0], "t_x": [0.0, 5.0, 5.0], "z_bar": [np.nan, 4.0, 4.0]}
+    history = pd.DataFrame({"customer_id": ["a", "b", "c"], "T": 10.0} | seen)
+    timing = known_fit("bgnbd", r=0.8, alpha=5.0, a=0.7, b=2.5)
+    spend = known_fit("gamma_gamma_frequency", p=2.0, q=3.0, gamma=8.0, delta=-1.0)
+    table = new_customer(history, timing, spend, params=UNDISCOUNTED).table.set_index("key")["mean"]
+    assert table["first"] == pytest.approx(0.4 * (8 + 8 / 2 + 8 / 4) / 3)
+    assert table["order_value"] == pytest.approx((1 * 8 / 2 + 3 * 8 / 4) / 4)
+    assert table["later"] == pytest.approx(0.4 * table["repeat_orders"] * table["order_value"])
+    once = new_customer(history.head(1), timing, spend, params=UNDISCOUNTED).table.set_index("key")["mean"]
+    assert once["order_value"] == pytest.approx(8.0)
+
+
 def test_what_is_known_of_customers_is_that_of_the_base(cdnow, published_fits):
     history = cdnow.assign(member=np.arange(len(cdnow)) % 4 == 0)
     _, (part,) = parts(history, *published_fits, number=20)

@@ -217,8 +217,13 @@ def test_risk_by_segment_adds_up_and_says_who_is_most_at_risk(cdnow, published_f
     assert by.shown()["name"].tolist()[0] == "Once"
     overlapping = replace(by, table=by.table.assign(low=0.2, high=0.9))
     assert "are about equally at risk" in said(overlapping)
-    crowded = replace(by, table=by.table.assign(expected=[1.0, 900.0, 2.0]))
+    unsure = by.table["high"].where(by.table["risk"] != by.table["risk"].min(), 0.99)
+    assert "most at risk" not in said(replace(by, table=by.table.assign(high=unsure))), "any other may be as much"
+    ends = {"expected_low": [0.0, 800.0, 1.0], "expected_high": [2.0, 1_000.0, 3.0]}
+    crowded = replace(by, table=by.table.assign(expected=[1.0, 900.0, 2.0], **ends))
     assert "Most are lost in Some: 900 customers" in said(crowded)
+    crowded.table["expected_high"] = 810.0
+    assert "Most are lost" not in said(crowded)
     hidden = replace(by, table=by.table.assign(customers=[2, 500, 400]))
     assert "Once" not in said(hidden)
 

@@ -274,3 +274,10 @@ def test_hardly_anyone_leaves_a_weekly_grocer_but_many_a_web_shop(name, end, wee
     found = risk_of_leaving(known, bought, params=params)
     assert found.hardly_anyone() is hardly
     assert ("Hardly anyone leaves here" in said(found)) is hardly
+
+
+def test_probabilities_that_differ_in_their_last_digits_alone_have_no_slope():
+    rng = np.random.default_rng(1)
+    for n in (9, 20, 22):
+        found = reliability(0.3 + rng.normal(0, 1e-9, n), np.arange(n) % 3 == 0)
+        assert np.isnan(found.slope[0])

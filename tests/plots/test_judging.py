@@ -17,10 +17,10 @@ matplotlib.use("agg")
 BASIS = Basis(300, "customers")
 
 
-def result(n: int = 300):
+def result(n: int = 300, *, alone: bool = False):
     rng = generator(1, "pictures")
     group, ids = rng.integers(0, 3, n), pd.Index([f"{i:03d}" for i in range(n)], dtype="str", name="customer_id")
-    members = {"good": group, "bad": rng.integers(0, 3, n)}
+    members = {"good": group, "bad": rng.integers(0, 1 if alone else 3, n)}
     members = {k: pd.Series(v, ids).map(lambda s: f"s{s}").astype("str") for k, v in members.items()}
     outcomes = pd.DataFrame({SPEND: group + rng.random(n), RESPONSE: rng.random(n)}, index=ids)
     return explained(members, outcomes, labels={"good": "RFM", "bad": "mixture"}, seed=1, basis=BASIS)
@@ -39,6 +39,11 @@ def test_what_is_explained_has_a_panel_an_outcome_and_a_point_a_segmentation():
     assert [t.get_text() for t in ax.get_yticklabels()] == ["RFM", "mixture"]
     assert "Of spend, in ranks, “RFM” explains most" in str(ax.alt)
     assert bundle(ax)[0]["image/png"]
+
+
+def test_one_segment_alone_has_no_point():
+    ax = plots.explained(result(alone=True))
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["RFM"]
 
 
 def test_nothing_to_explain_is_a_picture_that_says_so():

@@ -182,3 +182,8 @@ def test_findings_are_worded_in_the_language_in_use():
     finally:
         use(before)
     assert "100 of 1,000 customers are in the control group" in html
+
+
+def test_where_nobody_was_contacted_nothing_is_said_to_be_alike():
+    nobody = check(contacts(5, 5).head(0), design="observational", prior=pd.Series(dtype="float64"))
+    assert not any("alike" in str(s) or "nan" in str(s) for s in nobody.sentences())

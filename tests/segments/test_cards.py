@@ -15,6 +15,7 @@ from crmlab.segments.cards import Cards, cards
 from crmlab.segments.figures import figures, tenths
 from crmlab.segments.flows import flows
 from crmlab.segments.mix import mixes
+from crmlab.segments.nodes import Tree
 from crmlab.segments.profile import profile
 
 AS_OF = date(2024, 6, 30)
@@ -56,7 +57,7 @@ def company(n: int = 400, *, few: int = 0, same: bool = False, seed: int = 1) ->
             "answers": sent.assign(response=yes, segment=segment)}  # fmt: skip
 
 
-def told(c: dict, *, was: pd.Series | None = None, permitted: dict | None = None) -> Cards:
+def told(c: dict, *, was: pd.Series | None = None, permitted: dict | None = None, tree: Tree | None = None) -> Cards:
     people, tables = c["membership"], {"transactions": c["lines"]}
     return cards(
         profile(people, c["traits"], names=NAMES, value=c["value"]),
@@ -65,6 +66,7 @@ def told(c: dict, *, was: pd.Series | None = None, permitted: dict | None = None
         bought=mixes(tables, orders(c["lines"]), people, as_of=AS_OF),
         tried=answered(c["answers"], NAMES),
         moved=flows(people.head(0) if was is None else was, people, NAMES),
+        tree=tree,
     )
 
 
@@ -208,3 +210,16 @@ def test_with_a_risk_of_leaving_that_is_told_instead():
     assert "5% [3%, 8%] are expected not to buy within the horizon; all: 30%." in said(by_risk.card("Gold"))
     assert [s.tone for s in by_risk.card("Silver").sentences() if "expected not to buy" in str(s)] == ["warn"]
     assert "still customers" not in said(by_risk.card("Gold"))
+
+
+def test_the_rule_of_a_card_is_in_words_not_in_names_of_columns():
+    c = company()
+    tree = Tree.model_validate(
+        {"next_id": 3, "nodes": [
+            {"id": "s1", "name": "Gold", "when": [{"trait": "frequency", "at_least": 9}]},
+            {"id": "s2", "name": "Silver", "when": []},
+        ]}
+    )  # fmt: skip
+    assert {card.name: card.rule for card in told(c, tree=tree).cards} == {
+        "Gold": "orders so far at least 9", "Silver": "orders so far below 9",
+    }  # fmt: skip

@@ -42,6 +42,11 @@ def test_figures_are_those_worked_by_hand():
     assert t.loc[("s1", "permits email"), ["value", "base"]].tolist() == pytest.approx([2 / 6, 0.3])
     assert t.loc[("s1", "overdue"), ["value", "base"]].tolist() == [0.5, 0.1]
     assert ("s2", "overdue") not in t.index, "three people who can be judged are too few"
+    due = timing.drop(columns="judged").assign(customers=[12, 6, 6], overdue=[0.3, 0.2, 0.4])
+    everybody = figures(membership, traits, timing=timing, due=due).set_index(["segment", "figure"])
+    assert everybody.loc[("s2", "overdue"), ["value", "base"]].tolist() == [0.4, 0.3], "a model judges everybody"
+    unlearnt = figures(membership, traits, timing=timing, due=due.assign(overdue=np.nan))
+    assert unlearnt.set_index(["segment", "figure"]).loc[("s1", "overdue"), "value"] == 0.5
 
 
 def test_without_values_orders_or_anybody_there_is_less_and_no_fault():

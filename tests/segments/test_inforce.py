@@ -98,7 +98,7 @@ def test_what_was_done_by_hand_is_told_from_what_the_re_analysis_did():
         ["by hand", "added", "s6"],
     ]
     said = [str(s) for s in result.sentences()]
-    assert said[0] == "Split: Loyal. There are 3 segments now; there were 2."
+    assert said[0] == "Split: Loyal. The re-analysis made 3 segments of 2."
     assert said[1] == "The tree was also changed by hand, as follows."
     assert said[2] == "s2 is called “The rest”, it was “Everyone else”"
     assert said[3].startswith("s5 “The rest: coupons at least 2” is new, under s2")
@@ -120,4 +120,4 @@ def test_a_split_taken_back_by_hand_is_told_as_both():
     result = changes_table(TREE, TREE, left=GROWN)
     assert result.table["change"].tolist() == ["added", "added", "removed", "removed"]
     assert result.shown()["name"].tolist()[2] == "Loyal: coupons at least 1"
-    assert "There are 3 segments now" in str(result.sentences()[0])
+    assert "The re-analysis made 3 segments of 2" in str(result.sentences()[0])

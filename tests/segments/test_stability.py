@@ -16,7 +16,7 @@ from crmlab.base.traits import Traits
 from crmlab.contract import Basis, Refused, generator
 from crmlab.contract.result import FEWEST
 from crmlab.segments.again import remade
-from crmlab.segments.agreement import agreement
+from crmlab.segments.agreement import Agreement, agreement
 from crmlab.segments.candidates import Candidate
 from crmlab.segments.params import SegmentsSpec
 from crmlab.segments.stability import Stability, jaccard, rescored, stability
@@ -180,7 +180,7 @@ def test_of_nobody_one_and_ten_customers_something_is_said(n):
     traits = traits_of(a=np.arange(float(n)))
     found = judged(traits, by(traits, "a", by="a", bands=2), then=traits, resamples=3)
     assert found.sentences()
-    assert "<table>" in found._repr_html_()
+    assert ("<table>" if n else "no customers from whom resamples could be drawn") in found._repr_html_()
     assert "<table>" in found.agreement._repr_html_()
 
 
@@ -209,4 +209,14 @@ def test_the_segments_of_identical_customers_are_one():
     traits = traits_of(a=np.full(80, 3.0))
     c = by(traits, "a", by="a", bands=4)
     assert assign(c.tree, traits.table).nunique() == 1
-    assert judged(traits, c).table["jaccard"].tolist() == [1.0]
+    found = judged(traits, replace(c, before=c.tree), then=traits)
+    assert found.table["jaccard"].tolist() == [1.0]
+    assert found.agreement.table[["ari", "stay", "again"]].isna().all(axis=None), "nobody can leave"
+    assert found.agreement.sentences() == []
+
+
+def test_no_zero_stands_below_zero():
+    table = pd.DataFrame({"candidate": ["a"], "label": ["a"]})
+    table = table.assign(**{f"{m}{e}": -0.001 for m in ("ari", "stay", "again") for e in ("", "_low", "_high")})
+    found = Agreement(table, Basis(9, "customers"))
+    assert "-0.00" not in found._repr_html_() + str(found.sentences()[0])

@@ -15,6 +15,7 @@ from crmlab.contract import Refused, generator
 from crmlab.segments.profile import profile
 from crmlab.segments.start import SegmentsParams, cut_points, rfm_tree, start
 from crmlab.segments.tree import assign, from_yaml, leaves, names, rule, to_yaml
+from crmlab.segments.written import from_plain
 
 
 def sizes(base, **params) -> dict[str, int]:
@@ -166,3 +167,22 @@ def test_a_tree_written_by_hand_is_taken_as_it_stands_and_checked(base):
 def test_parameters_that_cannot_hold_are_refused(params, says):
     with pytest.raises(ValidationError, match=says):
         SegmentsParams(**params)
+
+
+def test_what_was_written_after_the_answer_parts_nobody_whoever_asks(base):
+    found = base.catalogue.assign(leak=base.catalogue["name"] == "frequency")
+    told = type(base)(**(vars(base) | {"catalogue": found}))
+    nodes = [{"id": "s1", "name": "A", "when": [{"trait": "frequency", "below": 2}]}, {"id": "s2", "name": "B"}]
+    tree = from_plain({"next_id": 3, "nodes": nodes})
+    asked = [
+        {"params": SegmentsParams(by="frequency")},
+        {"params": SegmentsParams(by="mixture", mixture={"traits": ["frequency", "monetary"]})},
+        {"params": SegmentsParams(tree={"next_id": 3, "nodes": nodes})},
+        {"params": SegmentsParams(), "by_hand": tree},
+    ]
+    for ask in asked:
+        with pytest.raises(Refused, match="'frequency' was written after the answer"):
+            start(told, **ask)
+    left = start(told, SegmentsParams(), left=tree)
+    assert "frequency, which was written after the answer" in " ".join(map(str, left.sentences()))
+    assert len(start(base, SegmentsParams(), left=tree).sentences()) == 1

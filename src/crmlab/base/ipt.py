@@ -12,6 +12,7 @@ from pydantic import Field
 from crmlab.base.gaps import LEFT_OUT, band, gaps, quantile, survival
 from crmlab.base.intervals import jackknife_se, jeffreys, t_quantile
 from crmlab.contract import Basis, Params, Result, Sentence, mark, say
+from crmlab.contract.result import FEWEST
 
 ALL = "all"
 """The segment id of the row that holds every customer."""
@@ -65,11 +66,13 @@ class IPT(Result):
     }
 
     def shown(self) -> pd.DataFrame:
-        """The table with its first row named in the reader's language."""
+        """The table with its first row named in the reader's language; too few judged, and no share is shown."""
         names = [
             say("all customers") if s == ALL else n for s, n in self.table[["segment", "name"]].itertuples(index=False)
         ]
-        return self.table.assign(name=names)
+        share = ["overdue", "overdue_low", "overdue_high"]
+        hidden = self.table[share].where(self.table["judged"] >= FEWEST)
+        return self.table.assign(name=names, **{c: hidden[c] for c in share})
 
     def sentences(self) -> list[Sentence]:
         """The usual gap, whether purchases are regular, and how many are overdue."""
@@ -109,26 +112,30 @@ class IPT(Result):
                     {"cv": float(row["cv"])},
                 )
             )
-        by_chance = 1 - self.overdue_quantile
-        values = {"share": float(row["overdue"]), "chance": by_chance}
-        if row["overdue_low"] > by_chance:
-            said.append(
-                Sentence(
-                    "{share:.1%} of the customers are overdue, more than the {chance:.0%} to be expected were "
-                    "nobody's buying to change.",
-                    values,
-                    "warn",
-                )
+        return [*said, *self._late(row)]
+
+    def _late(self, row: pd.Series) -> list[Sentence]:
+        """How many are overdue, of those who can be judged."""
+        if row["judged"] < FEWEST:
+            return []
+        chance = 1 - self.overdue_quantile
+        values = {"share": float(row["overdue"]), "chance": chance, "n": int(row["judged"])}
+        more = bool(row["overdue_low"] > chance)
+        if row["judged"] == row["customers"]:
+            texts = (
+                "{share:.1%} of the customers are overdue, no more than the {chance:.0%} to be expected were "
+                "nobody's buying to change.",
+                "{share:.1%} of the customers are overdue, more than the {chance:.0%} to be expected were "
+                "nobody's buying to change.",
             )
-        elif row["overdue"] >= 0:
-            said.append(
-                Sentence(
-                    "{share:.1%} of the customers are overdue, no more than the {chance:.0%} to be expected were "
-                    "nobody's buying to change.",
-                    values,
-                )
+        else:
+            texts = (
+                "Of the {n:,} customers with gaps enough of their own to judge, {share:.1%} are overdue, no more than "
+                "the {chance:.0%} to be expected were nobody's buying to change.",
+                "Of the {n:,} customers with gaps enough of their own to judge, {share:.1%} are overdue, more than "
+                "the {chance:.0%} to be expected were nobody's buying to change.",
             )
-        return said
+        return [Sentence(texts[more], values, "warn" if more else "plain")]
 
 
 def ipt(

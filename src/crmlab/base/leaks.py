@@ -20,7 +20,8 @@ CERTAIN = 0.95
 """AUC that no honest description of a person reaches: above it (the lower limit) a column may not split."""
 
 DOUBTFUL = 0.80
-"""AUC above which (the lower limit) somebody should say when the column was written."""
+"""AUC above which (the lower limit) somebody should say when the column was written; till then only a person splits
+by it."""
 
 FOLDS, MOST_BINS, SMOOTHING = 5, 50, 2.0
 LEAK, DOUBT, FINE, FEW = mark("written after the answer"), mark("ask when written"), mark("no sign"), mark("too few")
@@ -37,7 +38,7 @@ class Leaks(Result):
     note: ClassVar[str] = (
         "The area under the curve is the chance that, of one customer who ever answered and one who never did, the "
         "column points to the right one: .5 is chance, 1 certainty; each customer is judged by the answers of others. "
-        "Columns whose 90 % interval lies above .95 may not split a segment."
+        "Columns whose 90 % interval lies above .95 may not split a segment; above .80, only where a person names them."
     )
     people: ClassVar[tuple[str, ...]] = ("customers", "answered")
     columns: ClassVar[dict[str, tuple[str, str]]] = {
@@ -52,14 +53,18 @@ class Leaks(Result):
 
     @property
     def barred(self) -> tuple[str, ...]:
-        """The traits that may not split."""
-        return tuple(self.table.loc[self.table["verdict"] == LEAK, "trait"])
+        """The traits that may not split, whoever asks."""
+        return self._judged_to_be(LEAK)
+
+    def _judged_to_be(self, *verdicts: str) -> tuple[str, ...]:
+        return tuple(self.table.loc[self.table["verdict"].isin(verdicts), "trait"])
 
     def applied(self, traits: Traits) -> Traits:
-        """`traits` with those that leak not allowed for splits."""
-        leaks = traits.catalogue["name"].isin(self.barred)
-        allowed = traits.catalogue["allowed_for_splits"] & ~leaks
-        return replace(traits, catalogue=traits.catalogue.assign(allowed_for_splits=allowed))
+        """`traits` with those that leak, or may, not allowed for splits, and a column `leak` of those that do."""
+        name = traits.catalogue["name"]
+        allowed = traits.catalogue["allowed_for_splits"] & ~name.isin(self._judged_to_be(LEAK, DOUBT))
+        told = traits.catalogue.assign(allowed_for_splits=allowed, leak=name.isin(self.barred))
+        return replace(traits, catalogue=told)
 
     def sentences(self) -> list[Sentence]:
         """Which columns were written after the answer, which may have been; else the best there is."""
@@ -78,7 +83,8 @@ class Leaks(Result):
             ),
             DOUBT: (
                 "{trait} tells those who answered from those who did not unusually well (AUC {auc:.2f}, 90 % interval "
-                "{low:.2f} to {high:.2f}): make sure that it is known before the contact, or leave it out.",
+                "{low:.2f} to {high:.2f}): make sure that it is known before the contact, or leave it out. Until a "
+                "person names it, nothing is split by it.",
                 "warn",
             ),
         }

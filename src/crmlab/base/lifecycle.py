@@ -7,7 +7,6 @@ import ibis
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
-from scipy.special import betaincinv
 
 from crmlab.base.gaps import purchase_days
 from crmlab.base.intervals import jeffreys
@@ -65,8 +64,10 @@ def life_cycle(
     risk until `lapsed_days`, then lapsed. Nobody is new where the customers were there before the data begin.
 
     The thresholds are quantiles, .75 and .90, of the gaps that end within the time observed: those of the product-limit
-    curve, the open gaps censored, over its last value (the latency of a cure model, Maller & Zhou 1992). Each customer
-    counts once, each gap of one with g gaps 1/g [Williamson, Datta & Satten 2003].
+    curve over its last value (the latency of a cure model, Maller & Zhou 1992). Each customer counts once: by each of g
+    ended gaps 1/g, or, with none, by the open one [Wang & Chang 1999, JASA 94:146]. The open gap after others is
+    left out: a day falls into a long gap rather than a short one, and counted so it would make the thresholds a quarter
+    too long.
 
     Parameters
     ----------
@@ -118,7 +119,8 @@ def thresholds(days: ibis.Table, *, as_of: date) -> tuple[int, int]:
     found = counted.to_pandas().sort_values(["size", "days", "ended"], ignore_index=True)
     if not found["ended"].any():
         return ONE_PERIOD, 2 * ONE_PERIOD
-    weight = (found["n"] / found["size"]).to_numpy()
+    single = found["size"] == 1
+    weight = found["n"].where(single | found["ended"], 0) / np.maximum(found["size"] - 1, 1)
     top = int(found["days"].max()) + 1
     length, over = found["days"].to_numpy(), found["ended"].to_numpy(dtype=bool)
     ended = np.bincount(length, np.where(over, weight, 0.0), top)
@@ -211,20 +213,13 @@ def _now(customers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _flows(customers: pd.DataFrame) -> pd.DataFrame:
-    """before, now, customers, share (of those before), low, high; one row a pair with somebody in it.
-
-    Shares of one state are Dirichlet with Jeffreys' prior, ½ for each state that can be reached; limits are those of
-    their beta margins.
-    """
+    """before, now, customers, share (of those before), low, high (Jeffreys); one row a pair with somebody in it."""
     pairs = customers.groupby(["before", "now"]).size().rename("customers").reset_index()
     order = {s: i for i, s in enumerate(STATES)}
     pairs = pairs.sort_values(["before", "now"], key=lambda c: c.map(order), ignore_index=True)
     whole = pairs.groupby("before")["customers"].transform("sum")
-    a = pairs["customers"] + 0.5
-    b = whole - pairs["customers"] + (len(STATES) - 2) / 2
-    all_of_them = pairs["customers"] == whole
-    high = np.where(all_of_them, 1.0, betaincinv(a, b, 0.95))
-    return pairs.assign(share=pairs["customers"] / whole, low=betaincinv(a, b, 0.05), high=high)
+    low, high = jeffreys(pairs["customers"], whole)
+    return pairs.assign(share=pairs["customers"] / whole, low=low, high=high)
 
 
 def _history(stretches: ibis.Table, past: list[date], at_risk: int, lapsed: int, *, newcomers: bool) -> pd.DataFrame:

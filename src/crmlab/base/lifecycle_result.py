@@ -98,12 +98,14 @@ class LifeCycle(Result):
         return said
 
     def _standing(self, bought: pd.DataFrame) -> list[Sentence]:
-        """How many of those who have bought are active, at risk and lapsed."""
+        """How many of those who have bought did so not long ago, are at risk and lapsed."""
         n = int(bought["customers"].sum())
         count = bought.set_index("state")["customers"]
         values = {"active": count[list(ACTIVE_STATES)].sum() / n, "risk": count[AT_RISK] / n, "gone": count[LAPSED] / n}
         tone = "warn" if values["gone"] > values["active"] else "plain"
-        text = "Of those who have bought, {active:.0%} are active, {risk:.0%} at risk and {gone:.0%} lapsed."
+        text = (
+            "Of those who have bought, {active:.0%} did so not long ago, {risk:.0%} are at risk and {gone:.0%} lapsed."
+        )
         return [Sentence(text, {k: float(v) for k, v in values.items()}, tone)]
 
     def _moves(self) -> list[Sentence]:

@@ -61,7 +61,7 @@ class NextPurchase(Result):
         "next_days": ("days to the next purchase, median", ",.0f"),
         "next_low": ("90 % low", ",.0f"),
         "next_high": ("90 % high", ",.0f"),
-        "due": ("due", ".1%"),
+        "due": ("due by now", ".1%"),
         "overdue": ("overdue", ".1%"),
         "overdue_low": ("90 % low", ".1%"),
         "overdue_high": ("90 % high", ".1%"),

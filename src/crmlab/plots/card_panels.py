@@ -78,14 +78,13 @@ def worth(card: Card) -> Panel | None:
 
 def category(card: Card) -> Panel | None:
     """Lifts of categories."""
-    return _lifts(card, "category", say("What they buy"), say("share of spend, times that of all (sizes in brackets)"))
+    return _lifts(card, "category", say("What they buy"), say("spend, times the share of all (sizes in brackets)"))
 
 
 def channel(card: Card) -> Panel | None:
     """Lifts of channels."""
-    return _lifts(
-        card, "channel", say("Through which channel"), say("share of orders, times that of all (sizes in brackets)")
-    )
+    unit = say("orders, times the share of all (sizes in brackets)")
+    return _lifts(card, "channel", say("Through which channel"), unit)
 
 
 def weekday(card: Card) -> Panel | None:
@@ -112,7 +111,7 @@ def answers(card: Card) -> Panel | None:
         ax.plot(rows["base"], np.arange(len(rows)), "|", color=BASE, markersize=11, markeredgewidth=2)
         ax.set_xlim(left=-0.02 * ax.get_xlim()[1])
         ax.xaxis.set_major_formatter(lambda v, _: localise(f"{v:.0%}"))
-        ax.set_xlabel(say("answered; orange: all customers of the campaign"))
+        ax.set_xlabel(say("answered; orange: all of the campaign"))
 
     return Panel(say("How they answered"), _lines(labels), draw)
 

@@ -47,7 +47,8 @@ def no_pictures() -> Iterator[None]:
 def axes(title: Sentence | str, basis: Basis, *, width: float = 7.2, height: float = 3.6) -> Axes:
     """New axes with a title and, below, what the picture rests on."""
     ax = plt.figure(figsize=(width, height), layout="constrained").subplots()
-    ax.set_title(str(title) if isinstance(title, Sentence) else say(title), loc="left", fontweight="bold")
+    said = str(title) if isinstance(title, Sentence) else say(title)
+    ax.set_title(textwrap.fill(said, int(width * 10.5)), loc="left", fontweight="bold")
     ax.figure.supxlabel(str(basis), x=0.01, ha="left", fontsize=7, color="#666")
     return ax
 
@@ -72,7 +73,7 @@ def finish(ax: Axes, *, alt: Sentence, x: str = "", y: str = "", percent: str = 
         Which axes (``"x"``, ``"y"``, ``"xy"``) show percentages or thousands marks.
     """
     ax.set_xlabel(say(x) if x else "")
-    ax.set_ylabel(textwrap.fill(say(y), 42) if y else "")
+    ax.set_ylabel(textwrap.fill(say(y), min(int(ax.figure.get_size_inches()[1] * 10), 42)) if y else "")
     for name in "xy":
         axis = getattr(ax, f"{name}axis")
         if name in percent:

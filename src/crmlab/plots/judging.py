@@ -21,6 +21,7 @@ MOST_SEGMENTS = 40
 def explained(result: Explained) -> Axes:
     """Share of each outcome's variance that each segmentation explains, with its interval: a panel an outcome."""
     rows = result.table[result.table["share"].notna()]
+    rows = rows[rows["segments"] > 1] if (rows["segments"] > 1).any() else rows
     there = [o for o in SHOWN if o in set(rows["outcome"])]
     keys = list(dict.fromkeys(rows["candidate"]))
     title, height = "What each segmentation explains of later behaviour", 1.7 + 0.36 * len(keys)

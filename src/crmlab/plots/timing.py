@@ -28,8 +28,8 @@ def due(result: NextPurchase) -> Axes:
     at, left = np.arange(len(parts)), np.zeros(len(parts))
     early = 1 - parts["due"] - parts["overdue"]
     drawn = (
-        (early, PALETTE[7], say("not yet due")),
-        (parts["due"], PALETTE[0], say("due")),
+        (early, PALETTE[7], say("not due by now")),
+        (parts["due"], PALETTE[0], say("due by now")),
         (parts["overdue"], PALETTE[1], say("overdue")),
     )
     for share, colour, what in drawn:

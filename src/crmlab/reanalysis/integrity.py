@@ -110,7 +110,7 @@ class Integrity(Result):
                         tone="warn",
                     )
                 )
-            elif len(smd):
+            elif len(smd) and np.isfinite(smd.iloc[0]):
                 out.append(
                     Sentence(
                         "In prior spend the contacted and the others are alike (standardised difference {smd:+.2f}); "

@@ -28,7 +28,14 @@ MOST_FITTED = 20_000
 
 
 def remade(
-    tree: Tree, spec: SegmentsSpec | None, traits: Traits, name: str, *, seed: int, clv: CLVParams | None
+    tree: Tree,
+    spec: SegmentsSpec | None,
+    traits: Traits,
+    name: str,
+    *,
+    seed: int,
+    clv: CLVParams | None,
+    scales_stay: bool = False,
 ) -> Tree:
     """The segmentation made anew on other traits; a tree that stands as it is stays.
 
@@ -45,11 +52,14 @@ def remade(
         What it is made for, so that chance is another each time.
     seed, clv
         For the models.
+    scales_stay
+        Whether classes are fitted on the scales that were found: in resamples of the same customers, where scales
+        hardly differ and would take most of the time.
     """
     if spec is None:
         return tree
     if any(model.kind in CLASSES for model in models_of(tree).values()):
-        return _with_classes_anew(tree, traits.table, name, seed)
+        return _with_classes_anew(tree, traits.table, name, seed, scales_stay)
     if spec.by[0] in CLASSES:
         return tree
     return start(traits, spec, seed=seed, clv=clv).tree
@@ -63,7 +73,7 @@ def scaled(spec: SegmentsSpec, share: float) -> SegmentsSpec:
     return spec.model_copy(update={"min_size": max(round(spec.min_size * share), 1), "within": inner})
 
 
-def _with_classes_anew(tree: Tree, table: pd.DataFrame, name: str, seed: int) -> Tree:
+def _with_classes_anew(tree: Tree, table: pd.DataFrame, name: str, seed: int, scales_stay: bool) -> Tree:
     """The tree with each model of classes fitted to the customers in the node that it branches."""
     leaf = assign(tree, table).reindex(table["customer_id"]).to_numpy()
     renamed, models = {}, {}
@@ -71,7 +81,7 @@ def _with_classes_anew(tree: Tree, table: pd.DataFrame, name: str, seed: int) ->
         if model.kind in CLASSES:
             parent = next(n.parent for n in tree.nodes if any(c.trait == old for c in n.when))
             inside = _below(tree, parent, leaf)
-            model = refitted(model, table[inside], seed=seed, name=name)
+            model = refitted(model, table[inside], seed=seed, name=name, scales_stay=scales_stay)
         renamed[old] = named(model)
         models[renamed[old]] = as_plain(model.plain())
     nodes = tuple(
@@ -92,9 +102,9 @@ def _below(tree: Tree, parent: str | None, leaf: np.ndarray) -> np.ndarray:
 
 
 def refitted(
-    model: MixtureModel | KMeansModel, table: pd.DataFrame, *, seed: int, name: str
+    model: MixtureModel | KMeansModel, table: pd.DataFrame, *, seed: int, name: str, scales_stay: bool = False
 ) -> MixtureModel | KMeansModel:
-    """As many classes of the same kind on the same traits, fitted to other customers: scales, starts and all.
+    """As many classes of the same kind on the same traits, fitted to other customers: starts, mostly scales, and all.
 
     Traits of which nothing, or one value only, is known of these customers are left out.
 
@@ -106,13 +116,17 @@ def refitted(
         Traits of the other customers; with fewer than three a class, the model stays as it is.
     seed, name
         For the starts, and for a sample where there are more customers than are fitted.
+    scales_stay
+        Whether traits keep the scales they have in the model.
     """
     rng = generator(seed, "refitted", name)
     table = table.sort_values("customer_id", kind="stable", ignore_index=True)
     if len(table) > MOST_FITTED:
         table = table.iloc[np.sort(rng.choice(len(table), MOST_FITTED, replace=False))].reset_index(drop=True)
     told = [t for t in model.traits if len(table[t].dropna().unique()) > 1]
-    scales = {t: fitted_scale(_numbers(table[t])) for t in model.numbers if t in told}
+    scales = {t: s for t, s in zip(model.numbers, model.scales, strict=True) if t in told}
+    if not scales_stay:
+        scales = {t: fitted_scale(_numbers(table[t])) for t in scales}
     if len(table) < 3 * model.classes or not told or (isinstance(model, KMeansModel) and not scales):
         return model
     if isinstance(model, KMeansModel):

@@ -25,7 +25,7 @@ class Agreement(Result):
 
     table: candidate, label; ari, ari_low, ari_high (made anew in resamples); stay, stay_low, stay_high (by the rules
     of the earlier day, customers then and now); again, again_low, again_high (customers now, by the rules of the
-    earlier day and by those made anew).
+    earlier day and by those made anew). Missing of one segment alone, which nobody can leave.
     """
 
     table: pd.DataFrame
@@ -52,14 +52,17 @@ class Agreement(Result):
     }
 
     def shown(self) -> pd.DataFrame:
-        """The table with labels in the language in use."""
-        return self.table.assign(label=[shown_label(label) for label in self.table["label"]])
+        """The table with labels in the language in use, and no zero below zero."""
+        return _rounded(self.table).assign(label=[shown_label(label) for label in self.table["label"]])
 
     def sentences(self) -> list[Sentence]:
         """In which segmentation customers stay put most, and in which least."""
         known = self.table[self.table["stay"].notna()]
+        if known.empty and self.basis.n:
+            return []
         if known.empty:
             return [Sentence("The data do not reach back far enough to say who stays in their segment.", tone="warn")]
+        known = _rounded(known)
         most, least = (known.loc[known["stay"].round(9) == end].iloc[0] for end in _ends(known["stay"]))
         values = {"most": told_label(most["label"]), "stay": most["stay"], "low": most["stay_low"]}
         values |= {"high": most["stay_high"], "least": told_label(least["label"]), "less": least["stay"]}
@@ -73,6 +76,11 @@ class Agreement(Result):
             "those of “{least}” ({less:.2f})."
         )
         return [Sentence(text, values)]
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """As a page shows it, in hundredths and no zero below zero."""
+    return table.assign(**{c: table[c].round(2) + 0.0 for c in table if c.split("_")[0] in MEASURES})
 
 
 def _ends(values: pd.Series) -> tuple[float, float]:
@@ -105,13 +113,15 @@ def agreements(
     """
     rows, both = [], 0
     for c in candidates:
-        known = np.array([r for r in rands[c.key] if np.isfinite(r)])
+        several = len(set(now[c.key])) > 1
+        known = np.array([r for r in rands[c.key] if np.isfinite(r) and several])
         drawn = (float(known.mean()), *np.quantile(known, [0.05, 0.95])) if len(known) else (np.nan,) * 3
         stay = again = (np.nan,) * 3
         if then is not None and c.before is not None:
             same_rules, before = assign(c.before, traits.table), assign(c.before, then.table)
-            stay = agreement(before, same_rules, seed, c.key, "stay")
-            again = agreement(same_rules, now[c.key], seed, c.key, "again")
+            if several:
+                stay = agreement(before, same_rules, seed, c.key, "stay")
+                again = agreement(same_rules, now[c.key], seed, c.key, "again")
             both = len(before.index.intersection(same_rules.index))
         rows.append((c.key, c.label, *drawn, *stay, *again))
     columns = [f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")]

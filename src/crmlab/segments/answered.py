@@ -59,7 +59,8 @@ class Answered(Result):
         """That nothing was tried yet, where it was not."""
         if len(self.table):
             return []
-        return [Sentence("No campaign's outcome window has closed yet: nothing is known of how they answer.")]
+        text = "No campaign is on record whose outcome window has closed: nothing is known of how they answer."
+        return [Sentence(text)]
 
 
 def answered(answers: pd.DataFrame, names: Mapping[str, str], *, design: str = "") -> Answered:

@@ -269,7 +269,7 @@ def _card(row, portrait, key_figures, by_tenth, bought, tried, moved, tree, *, r
         basis=Basis(n, portrait.basis.what, portrait.basis.start, portrait.basis.end),
         segment=segment,
         name=row.name,
-        rule="; ".join(rule(tree, node) for node in tree.path(segment)) if segment in own else "",
+        rule="; ".join(rule(tree, node, portrait.called) for node in tree.path(segment)) if segment in own else "",
         alone=bool(row.customers == portrait.basis.n),
         differences=portrait.largest(segment, TRAITS, differences=known),
         parts={part: rows.reset_index(drop=True) for part, rows in parts.items() if len(rows)},

@@ -30,6 +30,9 @@ LOOKED_AT = 20_000
 FALSE = 0.10
 """Expected share of false ones among the differences that are named [Benjamini & Hochberg 1995]."""
 
+DRAWN = 3
+"""Degrees of freedom by which the variance inside a segment is drawn to that of all."""
+
 COLUMNS = ["segment", "trait", "level", "meaning", "defines", "difference", "low", "high", "sure"]
 
 
@@ -69,8 +72,8 @@ def differences(
             found = standardised(membership.to_numpy(), column.to_numpy())
             meaning, defines = getattr(trait, "meaning", ""), trait.name in defining
             parts.append(found.assign(trait=trait.name, level=level, meaning=meaning, defines=defines))
-    table = pd.concat(parts) if parts else pd.DataFrame(columns=[c for c in COLUMNS if c != "sure"])
-    table["sure"] = surely(table["segment"], table["difference"], table["low"], table["high"])
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=[*COLUMNS[:-1], "p"])
+    table["sure"] = surely(table["segment"], table["p"])
     kinds = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(["difference", "low", "high"], "float64")
     table = table[COLUMNS].astype(kinds | {"defines": "bool", "sure": "bool"})
     return table.sort_values(["segment", "trait", "level"], ignore_index=True)
@@ -154,19 +157,14 @@ def telling(rows: pd.DataFrame, same: pd.DataFrame, said: Collection[str], most:
     return rows.iloc[kept].drop(columns="nearest")
 
 
-def surely(group: pd.Series, estimate: pd.Series, low: pd.Series, high: pd.Series, null: float = 0.0) -> np.ndarray:
-    """Which estimates differ from `null` when, within each group, a tenth of those so called may be false.
-
-    The standard error is that of the 90 % interval; nobody's where there is none.
-    """
-    centre, half = estimate.to_numpy(dtype="float64"), (high - low).to_numpy(dtype="float64") / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * norm.sf(np.abs(centre - null) / half * norm.isf(0.05))
-    found, groups = np.zeros(len(p), dtype=bool), group.to_numpy()
+def surely(group: pd.Series, p: pd.Series) -> np.ndarray:
+    """Which of several p-values are named when, within each group, a tenth of those named may be false."""
+    values, groups = p.to_numpy(dtype="float64"), group.to_numpy()
+    found = np.zeros(len(values), dtype=bool)
     for one in pd.unique(groups):
-        here = (groups == one) & np.isfinite(p)
+        here = (groups == one) & np.isfinite(values)
         if here.any():
-            found[here] = false_discovery_control(np.clip(p[here], 0.0, 1.0)) <= FALSE
+            found[here] = false_discovery_control(np.clip(values[here], 0.0, 1.0)) <= FALSE
     return found
 
 
@@ -174,8 +172,11 @@ def standardised(segments: np.ndarray, values: np.ndarray, interval: float = 0.9
     """(segment mean − mean of all) / sd of all, with its normal interval.
 
     With w the segment's share the difference is (1−w)(mean inside − mean outside) / sd, and its standard error
-    (1−w) √(s²_in/n_in + s²_out/n_out) / sd: inside and outside are independent, segment and all are not. The variance
-    of a yes/no is that of (k+1)/(n+2), so that none of a few is not taken for certain.
+    (1−w) √(s²_in/n_in + s²_out/n_out) / sd: inside and outside are independent, segment and all are not. So that a few
+    who happen to be alike are not taken for certain, the variance of a yes/no is that of (k+1)/(n+2), and that of
+    other numbers is drawn to the one of all as by `DRAWN` degrees of freedom. For p the error is at least that of as
+    many customers drawn from all at random, √((1−w)/n_in): of skewed traits a few without the long tail lie below
+    the mean, and alike.
 
     Parameters
     ----------
@@ -187,7 +188,8 @@ def standardised(segments: np.ndarray, values: np.ndarray, interval: float = 0.9
     Returns
     -------
     pandas.DataFrame
-        segment, difference, low, high; nan where the trait does not vary or fewer than two are inside or outside.
+        segment, difference, low, high, p (of no difference); nan where the trait does not vary or fewer than two are
+        inside or outside.
     """
     known = np.isfinite(values)
     x, of = values[known], segments[known]
@@ -198,18 +200,21 @@ def standardised(segments: np.ndarray, values: np.ndarray, interval: float = 0.9
     for segment in sorted(set(segments)):
         inside, outside = x[of == segment], x[of != segment]
         if min(len(inside), len(outside)) < 2 or not sd > 0:
-            rows.append((segment, np.nan, np.nan, np.nan))
+            rows.append((segment, np.nan, np.nan, np.nan, np.nan))
             continue
         rest = len(outside) / len(x)
         d = rest * (inside.mean() - outside.mean()) / sd
-        se = rest * np.sqrt(_variance(inside, yes_no) / len(inside) + _variance(outside, yes_no) / len(outside)) / sd
-        rows.append((segment, d, d - z * se, d + z * se))
-    return pd.DataFrame(rows, columns=["segment", "difference", "low", "high"])
+        spread = [_variance(part, yes_no, sd) / len(part) for part in (inside, outside)]
+        se = rest * np.sqrt(sum(spread)) / sd
+        p = 2 * norm.sf(abs(d) / max(se, np.sqrt(rest / len(inside))))
+        rows.append((segment, d, d - z * se, d + z * se, p))
+    return pd.DataFrame(rows, columns=["segment", "difference", "low", "high", "p"])
 
 
-def _variance(x: np.ndarray, yes_no: bool) -> float:
+def _variance(x: np.ndarray, yes_no: bool, sd: float) -> float:
     if not yes_no:
-        return float(x.var(ddof=1))
+        own = len(x) - 1
+        return float((own * x.var(ddof=1) + DRAWN * sd**2) / (own + DRAWN))
     p = (x.sum() + 1) / (len(x) + 2)
     return float(p * (1 - p))
 

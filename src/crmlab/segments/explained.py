@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from crmlab.contract import Basis, Result, Sentence, generator
+from crmlab.contract import Basis, Result, Sentence, generator, say
 from crmlab.segments.candidates import shown_label, told_label
 from crmlab.segments.future import MONEY_SPENT, ORDERS, OUTCOMES, RESPONSE, SPEND
 
@@ -60,31 +60,29 @@ class Explained(Result):
     note: ClassVar[str] = (
         "Share of the variance between customers in the weeks withheld that lies between segments made before them "
         "(ω²: 0 for segments drawn at random, 1 where all in a segment do the same), with 90 % intervals over "
-        "customers. Spend and orders are compared in ranks; in money a few large customers decide. The last columns "
-        "say how much more the best explains, over the same resamples: where that interval holds 0, neither is better."
+        "customers. Spend and orders are compared in ranks; in money a few large customers decide. The last column "
+        "says how much more the best explains, over the same resamples: where it holds 0, neither is better. Of "
+        "classes, how many there are is sought today; all else is fitted to what was known when the weeks began."
     )
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
         "outcome": ("Outcome", "word"),
         "label": ("Segmentation", ""),
         "segments": ("Segments", ",.0f"),
         "customers": ("Customers", ",.0f"),
-        "share": ("Explained", ".1%"),
-        "low": ("90 % from", ".1%"),
-        "high": ("to", ".1%"),
-        "worse": ("The best explains more by", ".1%"),
-        "worse_low": ("90 % from", ".1%"),
-        "worse_high": ("to", ".1%"),
+        "explained": ("Explained, 90 % interval", ""),
+        "more": ("The best explains more by, points", ""),
     }
 
     def shown(self) -> pd.DataFrame:
-        """By outcome, best first; shares below 0 stand as 0, and outcomes in words."""
+        """By outcome, best first; shares below 0 stand as 0, and one segment alone only where all are."""
         place = {name: i for i, name in enumerate(SHOWN)}
-        rows = self.table.assign(_place=self.table["outcome"].map(place), _share=self.table["share"].round(9))
+        rows = self.table[self.table["segments"] > 1] if (self.table["segments"] > 1).any() else self.table
+        rows = rows.assign(_place=rows["outcome"].map(place), _share=rows["share"].round(9))
         rows = rows.sort_values(["_place", "_share"], ascending=[True, False], kind="stable", ignore_index=True)
-        rows[["share", "low", "high"]] = rows[["share", "low", "high"]].clip(lower=0.0)
-        best = rows["worse"] == 0
-        rows[["worse", "worse_low", "worse_high"]] = rows[["worse", "worse_low", "worse_high"]].mask(best)
+        shares, worse = rows[["share", "low", "high"]].clip(lower=0.0), rows[["worse", "worse_low", "worse_high"]]
         words = {"outcome": rows["outcome"].map(OUTCOMES), "label": [shown_label(label) for label in rows["label"]]}
+        words["explained"] = [interval(*row) for row in shares.itertuples(index=False)]
+        words["more"] = [points(*row) if row[0] else None for row in worse.itertuples(index=False)]
         return rows.assign(**words).drop(columns=["_place", "_share"])
 
     def headline_outcome(self) -> str | None:
@@ -111,6 +109,28 @@ class Explained(Result):
             if len(rows):
                 told.append(_said(outcome, rows))
         return told
+
+
+def interval(share: float, low: float, high: float) -> str | None:
+    """A share with its interval, which no line breaks, in the language in use; None where it is missing."""
+    if np.isnan(share):
+        return None
+    text = say("{share:.1%} [{low:.1%}, {high:.1%}]", share=share, low=low, high=high)
+    return text.replace(", ", ",\u00a0")
+
+
+def points(more: float, low: float, high: float) -> str | None:
+    """A difference of shares with its interval, in percentage points."""
+    if np.isnan(more):
+        return None
+    return say("{more:.1f} [{low:.1f}, {high:.1f}]", **in_points(more=more, low=low, high=high)).replace(
+        ", ", ",\u00a0"
+    )
+
+
+def in_points(**shares: float) -> dict[str, float]:
+    """Differences of shares in percentage points, to a decimal, and no zero below zero."""
+    return {name: round(100 * share, 1) + 0.0 for name, share in shares.items()}
 
 
 def _said(outcome: str, rows: pd.DataFrame) -> Sentence:

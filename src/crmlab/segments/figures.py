@@ -45,6 +45,7 @@ def figures(
     *,
     value: pd.DataFrame | None = None,
     timing: pd.DataFrame | None = None,
+    due: pd.DataFrame | None = None,
     risk: pd.DataFrame | None = None,
     permitted: Mapping[str, pd.Index] | None = None,
 ) -> pd.DataFrame:
@@ -61,6 +62,9 @@ def figures(
     timing
         One row a segment and one ``all``: customers, median, low, high (days between purchases), judged (customers
         with gaps enough), overdue, overdue_low, overdue_high.
+    due
+        One row a segment and one ``all``: customers, overdue, overdue_low, overdue_high, of everybody by a model; it
+        then stands for the overdue of `timing`, which can judge only those with gaps enough.
     risk
         One row a segment: segment, customers, risk, low, high.
     permitted
@@ -90,7 +94,11 @@ def figures(
             (s, "alive", *each, float(known["p_alive"].mean()))
             for s, each in zip(mean.index, mean.to_numpy(), strict=True)
         ]
-    rows += _of_timing(timing) if timing is not None else []
+    if timing is not None:
+        rows += _of_timing(timing, "gap", ["median", "low", "high"])
+    judged = due if due is not None and due["overdue"].notna().any() else timing
+    if judged is not None:
+        rows += _of_timing(judged, "overdue", ["overdue", "overdue_low", "overdue_high"])
     if risk is not None and "risk" in risk and len(risk):
         base = float(np.average(risk["risk"], weights=risk["customers"]))
         rows += [(r.segment, "risk", r.risk, r.low, r.high, base) for r in risk.itertuples()]
@@ -161,18 +169,12 @@ def _shares(figure: str, values: pd.Series, membership: pd.Series) -> list[tuple
     return [(s, figure, float(v), np.nan, np.nan, 1.0) for s, v in sums.items()]
 
 
-def _of_timing(timing: pd.DataFrame) -> list[tuple]:
+def _of_timing(timing: pd.DataFrame, figure: str, columns: list[str]) -> list[tuple]:
     every = timing[timing["segment"] == "all"]
-    rows = []
-    for figure, columns in (
-        ("gap", ["median", "low", "high"]),
-        ("overdue", ["overdue", "overdue_low", "overdue_high"]),
-    ):
-        base = float(every[columns[0]].iloc[0]) if len(every) else np.nan
-        enough = timing["judged"] >= FEWEST if figure == "overdue" else timing["customers"] >= FEWEST
-        known = timing[(timing["segment"] != "all") & timing[columns[0]].notna() & enough]
-        rows += [(s, figure, *each, base) for s, each in zip(known["segment"], known[columns].to_numpy(), strict=True)]
-    return rows
+    base = float(every[columns[0]].iloc[0]) if len(every) else np.nan
+    enough = timing["judged" if figure == "overdue" and "judged" in timing else "customers"] >= FEWEST
+    known = timing[(timing["segment"] != "all") & timing[columns[0]].notna() & enough]
+    return [(s, figure, *each, base) for s, each in zip(known["segment"], known[columns].to_numpy(), strict=True)]
 
 
 def _permits(channel: str, yes: np.ndarray, membership: pd.Series) -> list[tuple]:

@@ -146,7 +146,10 @@ class TreeChanges(Result):
         if split_ones:
             names = ", ".join(shown_name(before, before.node(s)) for s in split_ones)
             values = {"n": len(split_ones), "names": names, "now": len(leaves(after)), "was": len(leaves(before))}
-            told.append(Sentence("Split: {names}. There are {now} segments now; there were {was}.", values, "good"))
+            what = "Split: {names}. There are {now} segments now; there were {was}."
+            if self.other:
+                what = "Split: {names}. The re-analysis made {now} segments of {was}."
+            told.append(Sentence(what, values, "good"))
         elif not self.other:
             told.append(Sentence("No split was confirmed: the tree is unchanged."))
         elif self.left is not None:

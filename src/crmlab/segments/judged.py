@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from crmlab.contract import Basis, Refused, Result, Sentence, localise, mark, say
-from crmlab.contract.result import FEWEST
+from crmlab.contract.result import FEWEST, frame_html
 from crmlab.segments.candidates import shown_label, told_label
-from crmlab.segments.explained import WORTH, Explained
+from crmlab.segments.explained import WORTH, Explained, in_points, interval
 from crmlab.segments.future import OUTCOMES, RESPONSE
 from crmlab.segments.stability import Stability
 
 SURE = 0.8
 """Probability from which a customer surely belongs to a segment."""
-
-YES, NO = mark("yes"), mark("no")
 
 USE, LEVEL, LESS, NOTHING, DISSOLVES, ONE, UNTRIED = (
     mark("use this"),
@@ -78,10 +77,8 @@ class Comparison(Result):
         "verdict": ("Verdict", "word"),
         "explained": ("Explained, 90 % interval", ""),
         "weakest": ("Weakest segment (Jaccard)", ".2f"),
-        "segments": ("Segments", ",.0f"),
-        "smallest": ("Smallest", ""),
-        "traits": ("Traits to know", ",.0f"),
-        "by_rules": ("Rules in words", "word"),
+        "sizes": ("Segments (smallest)", ""),
+        "known": ("Traits to know", ""),
         "sure": ("Surely placed", ".0%"),
         "reach": ("Reachable, where fewest", ".0%"),
     }
@@ -89,17 +86,21 @@ class Comparison(Result):
     def shown(self) -> pd.DataFrame:
         """The table in the language in use."""
         t = self.table
-        labels = [shown_label(label) for label in t["label"]]
+        labels, several = [shown_label(label) for label in t["label"]], t["segments"] > 1
+        shares = t[["share", "low", "high"]].clip(lower=0.0).where(several)
         words = {
             "label": [
                 say("{label} (in force)", label=label) if there else label
                 for label, there in zip(labels, t["in_force"], strict=True)
             ],
-            "explained": [_interval(*row) for row in t[["share", "low", "high"]].itertuples(index=False)],
-            "by_rules": np.where(t["modelled"].astype(bool), NO, YES),
-            "smallest": [localise(f"{n:,.0f}") if n >= FEWEST else f"< {FEWEST}" if n else "–" for n in t["smallest"]],
+            "explained": [interval(*row) for row in shares.itertuples(index=False)],
+            "sizes": [_sizes(*row) for row in t[["segments", "smallest"]].itertuples(index=False)],
+            "known": [
+                None if not n else say("{n} and a model", n=n) if modelled else say("{n}, by rules", n=n)
+                for n, modelled in zip(t["traits"], t["modelled"], strict=True)
+            ],
         }
-        return t.assign(**words)
+        return t.assign(**words, weakest=t["weakest"].where(several))
 
     def recommended(self) -> str | None:
         """The key of the segmentation to use; None where none is worth having."""
@@ -109,6 +110,18 @@ class Comparison(Result):
     def row(self, candidate: str) -> dict[str, Any]:
         """The row of a segmentation."""
         return self.table[self.table["candidate"] == candidate].iloc[0].to_dict()
+
+    def _repr_html_(self) -> str:
+        """As every result, but what to use stands above the table."""
+        said, shown = [s._repr_html_() for s in self.sentences()], self.shown()
+        first = len(self._advice())
+        parts = [f"<h4>{escape(say(self.title))}</h4>", *said[:first]]
+        if len(shown):
+            parts.append(frame_html(shown, self.columns, people=self.people))
+        parts.append(f'<p class="basis">{escape(str(self.basis))}</p>')
+        if len(shown):
+            parts.append(f'<p class="note">{escape(say(self.note))}</p>')
+        return f'<div class="result">{"".join([*parts, *said[first:]])}</div>'
 
     def sentences(self) -> list[Sentence]:
         """What to use and why; what dissolves, what is one segment only, what could not be made; what is reachable."""
@@ -133,12 +146,12 @@ class Comparison(Result):
         else:
             less, low, high = self.explained.less(outcome, key, best["candidate"])
             values |= {"best": told_label(best["label"]), "most": best["share"]}
-            values |= {"less": less, "less_low": low, "less_high": high}
+            values |= in_points(less=less, less_low=low, less_high=high)
             text = (
                 "Use “{label}”: it is the simplest (traits to know: {traits}, segments: {segments}) none of whose "
                 "segments dissolves and that is not clearly worse than the best. It explains {share:.1%} [{low:.1%}, "
                 "{high:.1%}] of what customers did in the {weeks} weeks withheld ({outcome}); “{best}” explains "
-                "{most:.1%}, which is {less:.1%} [{less_low:.1%}, {less_high:.1%}] more."
+                "{most:.1%}, which is {less:.1f} points [{less_low:.1f}, {less_high:.1f}] more."
             )
         return [Sentence(text, values, "good"), *self._against_force(outcome, own)]
 
@@ -165,13 +178,18 @@ class Comparison(Result):
             return []
         force = force.iloc[0].to_dict()
         less, low, high = self.explained.less(outcome, force["candidate"], own["candidate"])
-        values = {"force": told_label(force["label"]), "less": abs(less), "low": low, "high": high}
+        values = {"force": told_label(force["label"]), **in_points(less=abs(less), low=low, high=high)}
         if low > 0:
-            text = "That is more than what is in force, “{force}”, explains, by {less:.1%} [{low:.1%}, {high:.1%}]."
+            text = (
+                "That is more than what is in force, “{force}”, explains, by {less:.1f} points [{low:.1f}, {high:.1f}]."
+            )
             return [Sentence(text, values)]
         if high < 0:
-            values |= {"low": -high, "high": -low}
-            text = "What is in force, “{force}”, explains {less:.1%} [{low:.1%}, {high:.1%}] more, but does not hold."
+            values |= in_points(low=-high, high=-low)
+            text = (
+                "What is in force, “{force}”, explains {less:.1f} points [{low:.1f}, {high:.1f}] more, but does not "
+                "hold."
+            )
             return [Sentence(text, values, "warn")]
         text = "What is in force, “{force}”, explains about as much: changing is a matter of simplicity, not of need."
         return [Sentence(text, values)]
@@ -216,11 +234,20 @@ class Comparison(Result):
         holding = rows[rows["candidate"].isin(self.table.loc[_holds(self.table), "candidate"])]
         best = self.row(_best(holding))
         less, low, high = self.explained.less(RESPONSE, key, best["candidate"])
-        values = {"best": told_label(best["label"]), "less": less, "low": low, "high": high}
+        values = {"best": told_label(best["label"]), **in_points(less=less, low=low, high=high)}
+        own = rows[rows["candidate"] == best["candidate"]].iloc[0]
+        if not own["low"] > WORTH:
+            values |= {"n": own["customers"], "share": max(own["share"], 0.0), "low": max(own["low"], 0.0)}
+            values |= {"high": max(own["high"], 0.0)}
+            text = (
+                "Who answers contacts is told by none that holds: of {n:,} customers contacted in the weeks withheld, "
+                "the best, “{best}”, explains {share:.1%} [{low:.1%}, {high:.1%}]."
+            )
+            return [Sentence(text, values)]
         if not low > 0:
             text = "For who answers contacts, too, no other that holds is clearly better."
             return [Sentence(text, values)]
-        text = "Who answers contacts is told better by “{best}”: it explains {less:.1%} [{low:.1%}, {high:.1%}] more."
+        text = "Who answers contacts is told better by “{best}”, by {less:.1f} points [{low:.1f}, {high:.1f}]."
         return [Sentence(text, values, "warn")]
 
     def _reach(self) -> list[Sentence]:
@@ -232,14 +259,15 @@ class Comparison(Result):
         if row["reach"] < self.reachable / 2:
             text = "Few of “{name}” may be contacted: {reach:.0%}, of all customers {all:.0%}."
             return [Sentence(text, values, "warn")]
+        if row["reach"] == 1:
+            return [Sentence("All customers of all its segments may be contacted.")]
         text = "In each of its segments customers may be contacted: {reach:.0%} or more (of all {all:.0%})."
         return [Sentence(text, values)]
 
 
-def _interval(share: float, low: float, high: float) -> str | None:
-    if np.isnan(share):
-        return None
-    return say("{share:.1%} [{low:.1%}, {high:.1%}]", share=max(share, 0.0), low=max(low, 0.0), high=high)
+def _sizes(segments: int, smallest: int) -> str:
+    least = localise(f"{smallest:,.0f}") if smallest >= FEWEST else f"< {FEWEST}"
+    return f"{segments} ({least})" if smallest else f"{segments}"
 
 
 def _figures(row: dict[str, Any]) -> dict[str, Any]:

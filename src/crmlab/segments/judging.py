@@ -96,7 +96,7 @@ def compare_segmentations(
         made,
         traits,
         then,
-        remade=lambda c, t, name: remade(c.tree, c.spec, t, f"{c.key} {name}", **how),
+        remade=lambda c, t, name: remade(c.tree, c.spec, t, f"{c.key} {name}", scales_stay=True, **how),
         resamples=params.resamples,
         scores=(trait_params or TraitsParams()).scores,
         seed=seed,

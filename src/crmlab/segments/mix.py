@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import ClassVar
 
 import ibis
@@ -26,6 +26,9 @@ MOST = 30
 
 SEASONS = 730
 """Days of history from which on seasons can be told from a trend."""
+
+QUARTER = 91
+"""Days at the end in which customers must have bought to count as there throughout the year before."""
 
 SHARE = "decimal(18, 12)"
 """Summed as decimals: a sum of doubles would depend on the order the engine takes them in."""
@@ -59,7 +62,8 @@ class Mixes(Result):
     title: ClassVar[str] = "What segments buy, when, and through which channel"
     note: ClassVar[str] = (
         "Means over customers of the share of their own spend, orders or purchase days. The lift is the segment's "
-        "share over that of all customers, with its 90 % interval."
+        "share over that of all customers, with its 90 % interval. Months are those of a year, of customers who bought "
+        "before it and after it."
     )
     people: ClassVar[tuple[str, ...]] = ("buyers", "of")
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
@@ -131,18 +135,34 @@ def mixes(tables: Mapping[str, ibis.Table], orders: ibis.Table, membership: pd.S
     first = days.aggregate(first=days.date.min()).to_pandas()["first"].iloc[0]
     span = 0 if pd.isna(first) else (as_of - pd.Timestamp(first).date()).days + 1
     if span >= SEASONS:
-        month = days.date.month().cast("string")
-        parts["month"] = days.group_by("customer_id", level=month).agg(much=days.count().cast(MONEY))
+        parts["month"] = _months(days, as_of)
     elif span:
         absent.append(Sentence("Seasons are not shown: in less than two years they cannot be told from a trend."))
     found = [_part(part, amounts, membership) for part, amounts in parts.items()]
     table = pd.concat(found, ignore_index=True)
     some = set(table["part"])
     nothing = {"category": mark("What they buy is not shown: no purchase has a category."),
-               "channel": mark("Through which channel they buy is not shown: no purchase has one.")}  # fmt: skip
+               "channel": mark("Through which channel they buy is not shown: no purchase has one."),
+               "month": mark("Seasons are not shown: nobody bought before the year up to a quarter ago and after it."),
+               }  # fmt: skip
     absent += [Sentence(said) for part, said in nothing.items() if part in parts and part not in some and span]
-    table["sure"] = surely(table["segment"] + "/" + table["part"], *_logs(table))
+    table["sure"] = surely(table["segment"] + "/" + table["part"], _chance(table))
     return Mixes(table, Basis(len(membership), mark("customers"), end=as_of), tuple(absent))
+
+
+def _months(days: ibis.Table, as_of: date) -> ibis.Table:
+    """Purchase days by month of the year that ended a quarter ago, of customers who bought before it and after it.
+
+    Everybody who came or left within would seem to have a season: new customers that of the last months.
+    """
+    end = as_of - timedelta(days=QUARTER)
+    start = (pd.Timestamp(end) - pd.DateOffset(years=1)).date()
+    seen = days.group_by("customer_id").agg(first=days.date.min(), last=days.date.max())
+    through = seen.filter((seen["first"] <= ibis.literal(start)) & (seen["last"] > ibis.literal(end)))
+    inside = days.filter((days.date > ibis.literal(start)) & (days.date <= ibis.literal(end)))
+    inside = inside.semi_join(through, "customer_id")
+    month = inside.date.month().cast("string")
+    return inside.group_by("customer_id", level=month).agg(much=inside.count().cast(MONEY))
 
 
 def _with_categories(tables: Mapping[str, ibis.Table]) -> ibis.Table | None:
@@ -217,9 +237,10 @@ def lifts(sums: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     return frame.astype({"buyers": "int64", "of": "int64"})
 
 
-def _logs(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Lift and limits as logarithms; missing where fewer than five have any of it: nothing is said of those."""
+def _chance(table: pd.DataFrame) -> pd.Series:
+    """Two-sided p of each lift, its logarithm normal; missing below five buyers: nothing is said of those."""
     shown = table[["lift", "low", "high"]].where(table["buyers"] >= FEWEST)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(shown)
-    return logs["lift"], logs["low"], logs["high"]
+        error = (logs["high"] - logs["low"]) / 2 / norm.isf(0.05)
+        return pd.Series(2 * norm.sf(logs["lift"].abs() / error), index=table.index)

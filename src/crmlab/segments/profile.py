@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import FEWEST
-from crmlab.segments.differences import alike, compared, differences, telling
+from crmlab.segments.differences import alike, compared, differences, telling, trait_words
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import traits_used
 
@@ -38,6 +38,8 @@ class Profile(Result):
         Which traits say the same, by (trait, level) both ways.
     told
         Traits told already: those the rules ask for, and those stated as medians.
+    called
+        Trait → what a reader calls it.
     """
 
     table: pd.DataFrame
@@ -45,6 +47,7 @@ class Profile(Result):
     differences: pd.DataFrame
     same: pd.DataFrame = field(default_factory=pd.DataFrame)
     told: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
 
     title: ClassVar[str] = "The segments"
     note: ClassVar[str] = (
@@ -186,6 +189,7 @@ def profile(
         ),
         same=alike(customers, traits.catalogue),
         told=told,
+        called={t.name: trait_words(t.name, getattr(t, "meaning", "")) for t in traits.catalogue.itertuples()},
     )
 
 

@@ -45,7 +45,8 @@ class Stability(Result):
         "Customers are drawn again with replacement, the segmentation is made anew, and each segment is held against "
         "the one most like it (Jaccard: members in both over members in either; mean, and the range of 90 % of the "
         "resamples). Below .5 a segment dissolves: it is a name for chance, and no segment. From .75 it is stable. "
-        "Rules with fixed bounds come again by construction: of them, only time tells."
+        "Rules with fixed bounds come again by construction: of them, only time tells. Of classes, how many there are "
+        "and how their traits are scaled is sought once, and stays in the resamples."
     )
     columns: ClassVar[Mapping[str, tuple[str, str]]] = {
         "label": ("Segmentation", ""),

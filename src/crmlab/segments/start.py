@@ -16,7 +16,7 @@ from crmlab.segments.branches import Rules, class_rules, cut_points, rfm_rules, 
 from crmlab.segments.models import as_plain, named, with_models
 from crmlab.segments.nodes import Node, Tree
 from crmlab.segments.params import RFM, SCORES, VALUE, WHOLE, SegmentsParams, SegmentsSpec
-from crmlab.segments.tree import add, checked, leaves, meets
+from crmlab.segments.tree import add, checked, leaves, meets, traits_used
 from crmlab.segments.wording import shown_name
 from crmlab.segments.written import from_plain, unknown_trait
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["SegmentsParams", "Start", "cut_points", "rfm_tree", "start"]
 
 EVERYONE = mark("Everyone")
+
+LEAKS = "was written after the answer, by the answers of the past: leave it out, or bring it in with its date"
+"""What is said of a trait that may not part customers."""
 
 WAYS = {RFM: mark("RFM scores"), VALUE: mark("tiers of lifetime value")}
 WAYS |= {"mixture": mark("classes of a mixture model"), "kmeans": mark("classes of k-means")}
@@ -104,12 +107,13 @@ def start(
     written = getattr(params, "tree", None)
     if by_hand is not None:
         told = Sentence("The tree of this cycle was edited by hand.", tone="warn")
-        return Start(made, basis, checked(by_hand, traits=catalogue), told=(told,))
+        return Start(made, basis, _without_leaks(checked(by_hand, traits=catalogue), catalogue), told=(told,))
     if left is not None:
-        return Start(made, basis, left, told=(Sentence("The tree is the one that the last re-analysis left."),))
+        told = Sentence("The tree is the one that the last re-analysis left.")
+        return Start(made, basis, left, told=(told, *_leaks_told(left, catalogue)))
     growth = _Growth(traits.table, catalogue, seed, clv or CLVParams())
     if written is not None:
-        growth.tree = from_plain(written, subject="segments.tree", traits=catalogue)
+        growth.tree = _without_leaks(from_plain(written, subject="segments.tree", traits=catalogue), catalogue)
         growth.told.append(Sentence("The tree was written by hand."))
         growth.split_further(None, params)
     else:
@@ -204,7 +208,7 @@ class _Growth:
         try:
             self.value = self.value or value_model(self.table, self.clv, seed=self.seed)
         except GateFailed as failed:
-            why = "; ".join(fault.what for fault in failed.faults)
+            why = " ".join(fault.what for fault in failed.faults)
             self._stays(parent, "“{name}” has no tiers of value: {why}", why=why)
             return [], {}
         name = named(self.value)
@@ -265,7 +269,7 @@ def _added(tree: Tree, parent: str | None, rules: Rules, models: Mapping[str, di
 
 
 def refuse_unknown(catalogue: pd.DataFrame, wanted: tuple[str, ...], *, where: str) -> None:
-    """Refuse traits that do not exist, or that are declared sensitive: all at once."""
+    """Refuse traits that do not exist, that are declared sensitive, or written after the answer: all at once."""
     there = list(catalogue["name"])
     faults = [Fault(where, f"'{t}': {unknown_trait(there, t)}") for t in wanted if t not in there]
     sensitive = set(catalogue.loc[catalogue["sensitive"].astype(bool), "name"])
@@ -274,5 +278,29 @@ def refuse_unknown(catalogue: pd.DataFrame, wanted: tuple[str, ...], *, where: s
         for t in wanted
         if t in sensitive
     ]
+    faults += [Fault(where, f"'{t}' {LEAKS}") for t in wanted if t in _leaking(catalogue)]
     if faults:
         raise Refused("segments", faults)
+
+
+def _leaking(catalogue: pd.DataFrame) -> set[str]:
+    """Traits that were found to be written after the answer; see `crmlab.base.leaks`."""
+    return set(catalogue.loc[catalogue["leak"].astype(bool), "name"]) if "leak" in catalogue else set()
+
+
+def _without_leaks(tree: Tree, catalogue: pd.DataFrame) -> Tree:
+    """The tree itself, refused where it reads what was written after the answer."""
+    leaks = _leaking(catalogue)
+    faults = [Fault(n.id, f"'{c.trait}' {LEAKS}") for n in tree.nodes for c in n.when if c.trait in leaks]
+    direct = {c.trait for n in tree.nodes for c in n.when}
+    faults += [Fault("models", f"'{t}' {LEAKS}") for t in traits_used(tree) if t in leaks - direct]
+    if faults:
+        raise Refused("segment tree", faults)
+    return tree
+
+
+def _leaks_told(tree: Tree, catalogue: pd.DataFrame) -> list[Sentence]:
+    """What is to be said of a tree of earlier cycles that reads what is now found to be written after the answer."""
+    leaks = _leaking(catalogue)
+    what = "It parts customers by {trait}, which was written after the answer: edit the tree by hand."
+    return [Sentence(what, {"trait": t}, "bad") for t in traits_used(tree) if t in leaks]

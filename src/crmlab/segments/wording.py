@@ -9,10 +9,22 @@ from crmlab.segments.models import Model, class_name, class_words, has_classes, 
 from crmlab.segments.nodes import Condition, Node, Tree
 
 
-def rule(tree: Tree, node: Node) -> str:
-    """The rule of a node in words, among its siblings and within its parent."""
-    siblings = [n.when for n in tree.children(node.parent) if n.id != node.id]
-    return rule_words(node.when, siblings, models=models_of(tree))
+def rule(tree: Tree, node: Node, called: Mapping[str, str] | None = None) -> str:
+    """The rule of a node in words, among its siblings and within its parent.
+
+    Parameters
+    ----------
+    tree, node
+        The node, in its tree.
+    called
+        Trait → what it is called; others are called as in the tree.
+    """
+
+    def told(when: Sequence[Condition]) -> list[Condition]:
+        return [c.model_copy(update={"trait": (called or {}).get(c.trait, c.trait)}) for c in when]
+
+    siblings = [told(n.when) for n in tree.children(node.parent) if n.id != node.id]
+    return rule_words(told(node.when), siblings, models=models_of(tree))
 
 
 def rule_words(

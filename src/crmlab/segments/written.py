@@ -14,6 +14,18 @@ from crmlab.segments.nodes import OPERATIONS, Condition, Node, Tree
 LONGEST = 1_000_000
 """Characters of the longest tree that is read."""
 
+EXPECTED = {
+    "next_id": "a whole number above all ids",
+    "nodes": "a line like '- {id: s1, name: ..., when: [...]}' for each node",
+    "id": "an s and a whole number, for example s12",
+    "parent": "the id of a node, for example s12",
+    "name": "a name, in quotes where it is a number",
+    "when": "a list of conditions like {trait: frequency, at_least: 2}, or []",
+    "at_least": "a number, with a decimal point",
+    "below": "a number, with a decimal point",
+}
+"""Key → what stands there, or in each line of it."""
+
 KEYS = {
     "Tree": ("next_id", "nodes", "models"),
     "Node": ("id", "parent", "name", "when", "evidence"),
@@ -56,10 +68,9 @@ def from_plain(
 
 def checked(tree: Tree, *, subject: str = "segment tree", traits: pd.DataFrame | Iterable[str] | None = None) -> Tree:
     """The tree itself when it can be used: refused with all that keeps anybody from having exactly one segment."""
-    faults = [*_faults_of_ids(tree), *_faults_of_models(tree)]
-    if not faults:
-        faults = _faults_of_parents(tree)
-    if not faults:
+    placed = [*_faults_of_ids(tree), *_faults_of_parents(tree)]
+    faults = [*placed, *_faults_of_next_id(tree), *_faults_of_models(tree)]
+    if not placed:
         for parent in dict.fromkeys([None, *(n.parent for n in tree.nodes)]):
             faults += _faults_of_branches(tree, parent)
     if traits is not None:
@@ -75,10 +86,16 @@ def _faults_of_ids(tree: Tree) -> list[Fault]:
     for node in tree.nodes:
         if node.id in seen:
             faults.append(Fault(node.id, "the id is used twice"))
-        if node.number() >= tree.next_id:
-            faults.append(Fault("next_id", f"is {tree.next_id}, but {node.id} is used: expected a number above"))
         seen.add(node.id)
     return faults
+
+
+def _faults_of_next_id(tree: Tree) -> list[Fault]:
+    """That the next free id is taken already: said once, with the least that would do."""
+    last = max((node.number() for node in tree.nodes), default=0)
+    if last < tree.next_id:
+        return []
+    return [Fault("next_id", f"is {tree.next_id}, but s{last} is used: write {last + 1}, or more")]
 
 
 def _faults_of_parents(tree: Tree) -> list[Fault]:
@@ -106,7 +123,11 @@ def _faults_of_branches(tree: Tree, parent: str | None) -> list[Fault]:
     if not any(not n.when for n in branches):
         where = branches[-1].id if branches else "nodes"
         faults.append(Fault(where, "the last branch must take everyone else: one with 'when: []' is missing"))
-    for i, node in enumerate(branches):
+    first = next((i for i, n in enumerate(branches) if not n.when), len(branches))
+    if after := ", ".join(n.id for n in branches[first + 1 :]):
+        what = f"takes everyone who comes to it, so {after} cannot be reached: put its line after theirs"
+        faults.append(Fault(branches[first].id, what))
+    for i, node in enumerate(branches[: first + 1]):
         if _impossible([*above, *node.when]):
             faults.append(Fault(node.id, "nobody can meet all its conditions together"))
             continue
@@ -228,14 +249,25 @@ def _faults_of(error: ValidationError, data: Mapping[str, Any]) -> list[Fault]:
             allowed = KEYS["Tree"] if len(steps) == 1 else KEYS["Condition"] if "when" in steps else KEYS["Node"]
             near = get_close_matches(key, allowed, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(allowed)}"
+            if key.isdigit():
+                hint = "write a number with a decimal point, not a comma"
             faults[Fault(where, f"no such key; {hint}")] = None
         elif problem["type"] == "missing":
             faults[Fault(where, "is missing")] = None
         elif problem["type"] == "value_error":
             faults[Fault(where, str(problem["ctx"]["error"]))] = None
+        elif what := _expected(steps):
+            faults[Fault(where, f"got {problem['input']!r}: expected {what}")] = None
         else:
             faults[Fault(where, f"got {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")] = None
     return list(faults)
+
+
+def _expected(steps: list[Any]) -> str:
+    """What should stand there, in words; nothing where what pydantic says will do."""
+    if len(steps) > 1 and isinstance(steps[-1], int):
+        return EXPECTED.get(steps[-2], "")
+    return EXPECTED.get(steps[-1], "") if steps else ""
 
 
 def _place(steps: list[Any], data: Mapping[str, Any]) -> str:

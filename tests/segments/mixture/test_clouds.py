@@ -1,13 +1,27 @@
 """Clouds without classes, bootstrap similarity, k-means and prediction strength, on what is known beforehand."""
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.special import ndtri
 from scipy.stats import spearmanr
 from sklearn.cluster import KMeans
 
 from crmlab.contract import generator
+from crmlab.segments.mixture.by_definition import settling, strata
 from crmlab.segments.mixture.em import Rows
+from crmlab.segments.mixture.humps import parted, valley
 from crmlab.segments.mixture.nearest import _strength, nearest_fit, prediction_strengths
-from crmlab.segments.mixture.one_cloud import beyond_clouds, clouds, gain
+from crmlab.segments.mixture.one_cloud import (
+    _draw,
+    _fitted,
+    _lean,
+    _uniform_scores,
+    beyond_clouds,
+    clouds,
+    gain,
+    hopeless,
+)
 from crmlab.segments.mixture.stability import similar
 
 
@@ -80,3 +94,61 @@ def test_three_groups_are_predicted_and_four_are_not():
     assert strengths[0] == 1.0
     assert strengths[2] > 0.95
     assert max(strengths[3:]) < 0.8
+
+
+def test_who_bought_once_is_a_group_by_definition():
+    rng = generator(7, "once")
+    orders = rng.integers(1, 30, 600) * (rng.random(600) < 0.5) + 1.0
+    mean = rng.gamma(3, 10, 600)
+    values = np.column_stack([orders, orders * mean, mean, rng.normal(size=600)])
+    once = [found for found in settling(values, 4) if found[0] == 0 and found[1] == 1.0]
+    assert once == [(0, 1.0, [2])]  # money and the mean of one order are the same
+    group = strata(values, 4)
+    assert len(np.unique(group[orders == 1])) == 1
+    assert not np.isin(group[orders > 1], group[orders == 1]).any()
+    (cloud,) = clouds(Rows.of(values), generator(1, "c"), 1)
+    bought = cloud.numbers[:, 0] == 1
+    np.testing.assert_array_equal(bought, orders == 1)
+    assert spearmanr(cloud.numbers[bought, 1], cloud.numbers[bought, 2]).statistic > 0.99
+    assert not settling(rng.poisson(1.0, (600, 4)).astype(float), 4)  # zeros that go together by chance settle nothing
+
+
+def test_humps_are_groups_and_not_whole_numbers_tails_or_zeros():
+    rng = generator(8, "humps")
+    two = np.repeat([5, 50], [500, 400])
+    assert valley(rng.normal(two / 5.0)) < 0.1
+    assert valley(np.log1p(rng.poisson(two))) < 0.1
+    assert valley(np.log1p(rng.poisson(8, 500))) > 0.9
+    assert valley(rng.normal(size=2_000) ** 3) > 0.9
+    assert valley(np.where(rng.random(900) < 0.1, 0.0, rng.normal(9, 1, 900))) > 0.9
+
+
+def test_answers_part_customers_together():
+    rng = generator(9, "answers")
+    group, none = rng.random(800) < 0.4, np.zeros((800, 0))
+    tied = (rng.random((800, 6)) < np.where(group[:, None], 0.9, 0.12)).astype(int)
+    apart = (rng.random((800, 6)) < 0.4).astype(int)
+    assert parted(Rows.of(none, tied, (2,) * 6)) is not None
+    assert parted(Rows.of(none, apart, (2,) * 6)) is None
+
+
+def test_a_cloud_leans_as_the_base_does():
+    rng = generator(10, "lean")
+    frailty = np.log(rng.exponential(size=(1_000, 5)) * rng.gamma(1, 1, (1_000, 1)))
+    copula = _fitted(frailty, rng)
+    own, theirs, straight = (
+        _lean(ndtri(_uniform_scores(at, rng)), copula.axis)
+        for at in (frailty, _draw(copula, rng), _draw(replace(copula, lean=0.0), rng))
+    )
+    assert abs(own) > 0.2
+    assert abs(own - theirs) < 0.12
+    assert abs(own - straight) > 0.15
+
+
+def test_the_search_ends_early_in_a_cloud_and_goes_on_in_groups():
+    rng = generator(11, "early")
+    tails = Rows.of(rng.normal(size=(1_000, 5)) / np.sqrt(rng.chisquare(3, (1_000, 1)) / 3))
+    assert hopeless(tails, 3, "full", generator(1, "h"))
+    group = rng.integers(0, 3, 1_000)
+    groups = Rows.of((rng.normal(size=(3, 5)) * 1.5)[group] + rng.normal(size=(1_000, 5)))
+    assert not hopeless(groups, 3, "diagonal", generator(1, "h"))

@@ -67,7 +67,7 @@ def _(tastes: ibis.Table, data: Data) -> ibis.Value:
     "top_category",
     kind="category",
     over="tastes",
-    meaning=mark("category of most items, the first by name where two are equal"),
+    meaning=mark("category of most items; the first by name where two are equal"),
 )
 def _(tastes: ibis.Table, data: Data) -> ibis.Value:
     return _most(tastes, "category")
@@ -77,7 +77,7 @@ def _(tastes: ibis.Table, data: Data) -> ibis.Value:
     "channel",
     kind="category",
     over="places",
-    meaning=mark("channel of most orders, the first by name where two are equal"),
+    meaning=mark("channel of most orders; the first by name where two are equal"),
 )
 def _(places: ibis.Table, data: Data) -> ibis.Value:
     return _most(places, "channel")

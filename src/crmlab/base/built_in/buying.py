@@ -96,7 +96,7 @@ def _(buyers: ibis.Table, data: Data) -> ibis.Value:
     "spend_trend",
     kind="number",
     over="orders",
-    meaning=mark("logarithm of the spend of the last 13 weeks over that of the 13 before; missing where one is 0"),
+    meaning=mark("spend of the last 13 weeks against the 13 before, as a logarithm; missing where one is 0"),
 )
 def _(orders: ibis.Table, data: Data) -> ibis.Value:
     amount, late, half = orders.amount.cast(MONEY), since(orders, "date", data, 13), since(orders, "date", data, 26)

@@ -103,10 +103,14 @@ def future_spend(draws: Values, history: pd.DataFrame, counts: np.ndarray, rng: 
     return gamma_gamma.future_spend(_scaled(draws, history), history, counts, rng)
 
 
+def times(draws: Values, x: np.ndarray) -> np.ndarray:
+    """Mean order value at frequency x in multiples of that at x = 0: (1 + x)^δ, (len(x), draws)."""
+    return np.exp(as_column(draws)["delta"] * np.log1p(np.asarray(x, float))[:, None])
+
+
 def _scaled(draws: Values, history: pd.DataFrame) -> dict[str, np.ndarray]:
     d = as_column(draws)
-    frequency = np.log1p(history["x"].to_numpy(float))[:, None]
-    return d | {"gamma": d["gamma"] * np.exp(d["delta"] * frequency)}
+    return d | {"gamma": d["gamma"] * times(draws, history["x"].to_numpy())}
 
 
 MODEL = replace(

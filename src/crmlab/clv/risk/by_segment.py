@@ -79,10 +79,12 @@ class SegmentRisk(Result):
         seen = self.shown()[lambda t: t["customers"] >= FEWEST]
         said = []
         if len(seen) > 1:
-            first, second = seen.iloc[0], seen.iloc[1]
+            first, others = seen.iloc[0], seen.iloc[1:]
+            near = others[others["high"] >= first["low"]]
+            second = (others if near.empty else near).iloc[0]
             values = {"first": first["name"], "second": second["name"], "length": self.length}
             values |= {"risk": first["risk"], "other": second["risk"], "whole": self.whole}
-            if first["low"] > second["high"]:
+            if near.empty:
                 text = (
                     "{first} is most at risk: {risk:.0%} are expected to be lost within {length}, next {second} with "
                     "{other:.0%} (all: {whole:.0%}; the intervals do not touch)."
@@ -94,7 +96,8 @@ class SegmentRisk(Result):
                 )
             said.append(Sentence(text, values))
             most = seen.loc[seen["expected"].idxmax()]
-            if most["segment"] != first["segment"]:
+            elsewhere = seen.loc[seen["segment"] != most["segment"], "expected_high"].max()
+            if most["segment"] != first["segment"] and most["expected_low"] > elsewhere:
                 text = "Most are lost in {name}: {expected:,.0f} customers, though its risk is only {risk:.0%}."
                 said.append(Sentence(text, {"name": most["name"], "expected": most["expected"], "risk": most["risk"]}))
         if self.without:

@@ -112,7 +112,7 @@ def tied_groups(predicted: np.ndarray, groups: int = GROUPS) -> np.ndarray:
 def recalibration(predicted: np.ndarray, happened: np.ndarray) -> tuple[Interval, Interval]:
     """Slope and intercept, by Newton's method; not numbers where all probabilities, or all outcomes, are the same."""
     x, y = logit(np.clip(predicted, CLIP, 1 - CLIP)), np.asarray(happened, dtype=float)
-    if np.ptp(x) < 1e-9 or np.ptp(y) == 0:
+    if np.ptp(x) < 1e-6 or np.ptp(y) == 0:
         return NONE, NONE
     beta = np.zeros(2)
     for _ in range(STEPS):

@@ -9,6 +9,7 @@ import pandas as pd
 from crmlab.base.opening import Opening
 from crmlab.clv.fitting.fit import Fit
 from crmlab.clv.fitting.tables import INTERVAL
+from crmlab.clv.models.gamma_gamma_frequency import times
 from crmlab.clv.models.model import COUNTED
 from crmlab.clv.params import CLVParams
 from crmlab.clv.value.lifetime import NoValue
@@ -24,8 +25,8 @@ class NewCustomer(Result):
     ----------
     table
         key, measure, mean, low, high (90 % of the expectation), unit (orders or currency): repeat orders (expected
-        after the first), order_value, later (discounted margin of the repeat orders), first (margin of the first
-        order, valued as any order of a customer without a repeat), ceiling (the two together).
+        after the first), order_value (of a repeat order), later (discounted margin of the repeat orders), first
+        (margin of the first order), ceiling (the two together).
     draws
         (draws,) `later` under each kept draw.
     horizon_weeks
@@ -116,7 +117,8 @@ def new_customer(
 ) -> NewCustomer | NoValue:
     """What a customer just acquired is worth: the models at x = t_x = T = 0.
 
-    Segments and covariates, where the models have them, are those of the base in its proportions.
+    Segments and covariates, where the models have them, are those of the base in its proportions. So is frequency,
+    where the value of orders moves with it: that of a newcomer is not low but not known yet.
 
     Parameters
     ----------
@@ -130,21 +132,23 @@ def new_customer(
         return no_value(*fits).again()
     history, found = parts(history, purchases, spend, number=params.kept_draws, segment=segment)
     weeks, margin = params.horizon_weeks, params.margin_share
-    orders = value = later = 0.0
+    orders = value = later = earned = 0.0
     for part in found:
         rows, shares = newcomers(part)
         shares = shares[:, None] * len(part.history) / len(history)
         expected = part.timing.expected_purchases(part.purchase_draws, rows, weeks, (0.0, weekly(params)))
         worth = part.worth.expected_value(part.spend_draws, rows)
+        first, repeat = _like_the_base(part)
         orders = orders + (shares * expected[0]).sum(axis=0)
-        value = value + (shares * worth).sum(axis=0)
-        later = later + (shares * expected[1] * worth * margin).sum(axis=0)
+        value = value + (shares * worth * repeat).sum(axis=0)
+        later = later + (shares * expected[1] * worth * repeat * margin).sum(axis=0)
+        earned = earned + (shares * worth * first * margin).sum(axis=0)
     rows = [
         ("repeat_orders", mark("orders expected after the first"), orders, mark("orders")),
         ("order_value", mark("value of an order"), value, mark("money")),
         ("later", mark("CLV after the first order"), later, mark("money")),
-        ("first", mark("margin of the first order"), value * margin, mark("money")),
-        ("ceiling", mark("CLV with the first order: ceiling of acquisition"), later + value * margin, mark("money")),
+        ("first", mark("margin of the first order"), earned, mark("money")),
+        ("ceiling", mark("CLV with the first order: ceiling of acquisition"), later + earned, mark("money")),
     ]
     table = pd.DataFrame(
         [(k, m, float(d.mean()), *np.quantile(d, INTERVAL), u) for k, m, d, u in rows],
@@ -157,6 +161,19 @@ def new_customer(
         weeks,
         opening is None or opening.kind != "already there",
     )
+
+
+def _like_the_base(part: Part) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Value of a first and of a repeat order, in multiples of that at x = 0, of customers as frequent as the base's.
+
+    First orders count each customer once, repeat orders each as often as they came.
+    """
+    if "delta" not in part.spend_draws:
+        return 1.0, 1.0
+    x, customers = np.unique(part.history["x"].to_numpy(float), return_counts=True)
+    at_x = times(part.spend_draws, x)
+    first = np.average(at_x, axis=0, weights=customers)
+    return first, np.average(at_x, axis=0, weights=customers * x) if x.any() else first
 
 
 def newcomers(part: Part) -> tuple[pd.DataFrame, np.ndarray]:

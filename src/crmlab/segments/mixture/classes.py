@@ -7,13 +7,14 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
 from crmlab.contract import Basis, generator, mark
+from crmlab.segments.mixture.by_definition import LITTLE_MORE, Definition, definitions
 from crmlab.segments.mixture.classes_result import Classes, Found, no_rows
 from crmlab.segments.mixture.em import Rows, fit
 from crmlab.segments.mixture.held_out import Tried, smallest_as_good, tried
 from crmlab.segments.mixture.humps import parted
 from crmlab.segments.mixture.model import KMeansModel, MixtureModel, hardly_known
 from crmlab.segments.mixture.nearest import STRONG, compactness, nearest_again, nearest_fit, prediction_strengths
-from crmlab.segments.mixture.one_cloud import beyond_clouds, gain
+from crmlab.segments.mixture.one_cloud import PART, beyond_clouds, gain, hopeless, ordered
 from crmlab.segments.mixture.params import MixtureParams
 from crmlab.segments.mixture.scale import fitted_scale
 from crmlab.segments.mixture.stability import DISSOLVED, jaccards, labels_of, mixture_again
@@ -24,6 +25,8 @@ __all__ = ["Classes", "fit_classes"]
 FEWEST_CUSTOMERS = 100
 MOST_FITTED = 20_000
 MOST_SEARCHED = 2_500
+ASKED_AT = 3
+"""Classes at which clouds are asked whether to go on."""
 
 
 def fit_classes(
@@ -58,10 +61,12 @@ def fit_classes(
     scales = {t: fitted_scale(_as_numbers(fitted[t])) for t in chosen.numbers}
     levels = {t: levels_of(fitted[t]) for t in chosen.categories}
     rows = rows_of(fitted, tuple(scales), tuple(scales.values()), tuple(levels), tuple(levels.values()))
-    rows = rows.take(~hardly_known(rows))
+    known = ~hardly_known(rows)
+    fitted, rows = fitted[known], rows.take(known)
     if len(rows) < FEWEST_CUSTOMERS:
         return replace(whole, mixture=Found("few"), nearest=Found("few"))
-    part = rows.take(generator(seed, name, "search").permutation(len(rows))[:MOST_SEARCHED])
+    drawn = generator(seed, name, "search").permutation(len(rows))[:MOST_SEARCHED]
+    part, seen = rows.take(drawn), fitted.iloc[drawn]
     one, mixture, steps = _by_mixture(part, params, seed, name)
     if one is not None:
         final = fit(rows, one.mixture, one.shape)
@@ -72,24 +77,49 @@ def fit_classes(
     if centres is not None:
         model = KMeansModel.of(centres, np.array(nearest.shares), scales)
         nearest = replace(nearest, model=model, similar=_ordered(nearest, np.array(nearest.shares)))
-    return replace(
+    done = replace(
         whole,
         table=pd.concat([steps, more], ignore_index=True),
         mixture=mixture,
         nearest=nearest,
         agreement=_agreement(table, mixture, nearest),
         sizes=sizes(table, nearest if params.kind == "kmeans" else mixture),
+        definitions=definitions(seen, (*scales, *levels), ordered(part), len(scales)),
         fitted=len(rows),
         searched=len(part),
     )
+    return replace(done, mere=_mere(done, table))
+
+
+def _mere(found: Classes, table: pd.DataFrame) -> tuple[tuple[int, Definition], ...]:
+    """Classes of the model that are little more than a value that settles other traits."""
+    if found.model is None:
+        return ()
+    classes, mere = found.model.derived(table), []
+    for k in range(1, found.model.classes + 1):
+        inside = classes == k
+        for one in found.definitions:
+            who = one.who(table) & np.isfinite(classes)
+            if (inside & who).sum() >= LITTLE_MORE * (inside | who).sum():
+                mere.append((k, one))
+                break
+    return tuple(mere)
 
 
 def _by_mixture(part: Rows, params: MixtureParams, seed: int, name: str) -> tuple[Tried | None, Found, pd.DataFrame]:
     """The mixture that stands, if one does; why; and one row a number of classes tried."""
-    found = tried(part, most=params.most_classes, rng=generator(seed, name, "held out"))
+    humps = parted(part)
+
+    def enough(found: list[Tried]) -> bool:
+        one = max(found, key=lambda t: t.mean)
+        if humps is not None or found[-1].classes != ASKED_AT or one.classes != ASKED_AT:
+            return False
+        return hopeless(part, one.classes, one.shape, generator(seed, name, "hopeless"))
+
+    found = tried(part, most=params.most_classes, rng=generator(seed, name, "held out"), enough=enough)
     best = {t.classes: t for t in sorted(found, key=lambda t: t.mean)}
     stable: dict[int, np.ndarray] = {}
-    one, reason, humps = smallest_as_good(found), "one", parted(part)
+    one, reason = smallest_as_good(found), "one"
     beyond = 0.0 if humps is not None or one.classes == 1 else _beyond(part, one, seed, name)
     while one.classes > 1:
         reason = "cloud" if humps is None and beyond <= 0 else ""
@@ -125,7 +155,10 @@ def _by_mixture(part: Rows, params: MixtureParams, seed: int, name: str) -> tupl
 def _beyond(part: Rows, one: Tried, seed: int, name: str) -> float:
     """How far the classes are beyond those of clouds without classes."""
     k, shape = one.classes, one.shape
-    return beyond_clouds(part, lambda rows, rng: gain(rows, k, shape, rng), generator(seed, name, "clouds", str(k)))
+    draws = generator(seed, name, "clouds", str(k))
+    return beyond_clouds(
+        part, lambda rows, rng: gain(rows, k, shape, rng), draws, part=PART if one.mixture.means.size else 0.0
+    )
 
 
 def _dissolves(share: np.ndarray, similar: np.ndarray, params: MixtureParams) -> str:

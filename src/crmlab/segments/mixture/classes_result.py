@@ -9,6 +9,8 @@ import pandas as pd
 
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import FEWEST
+from crmlab.segments.mixture.by_definition import Definition
+from crmlab.segments.mixture.humps import TOGETHER
 from crmlab.segments.mixture.model import KMeansModel, MixtureModel
 from crmlab.segments.mixture.suited import Suited
 
@@ -38,7 +40,8 @@ class Found:
     beyond
         By how many standard deviations it is more like classes than clouds without classes.
     humps
-        The number (its place among the suited) that falls into separate humps by itself; then no cloud is asked.
+        The number (its place among the suited; `TOGETHER`: categories) that falls into separate humps by itself; then
+        no cloud is asked.
     """
 
     reason: str = ""
@@ -70,6 +73,10 @@ class Classes(Result):
         Adjusted Rand index between the two; missing where either found none.
     sizes
         One row a class of the model: class, name, customers, share, certainty, similar.
+    definitions
+        Values that settle other traits: groups by definition, kept in the bases that clusters are held against.
+    mere
+        Classes that are little more than such a value.
     fitted, searched
         Customers drawn for the fit, and for the choice of the number of classes.
     """
@@ -82,6 +89,8 @@ class Classes(Result):
     nearest: Found = field(default_factory=Found)
     agreement: float = np.nan
     sizes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    definitions: tuple[Definition, ...] = ()
+    mere: tuple[tuple[int, Definition], ...] = ()
     fitted: int = 0
     searched: int = 0
 
@@ -115,7 +124,7 @@ class Classes(Result):
 
     def sentences(self) -> list[Sentence]:
         """Clusters or none and why; how firm; what the other method says; what was not looked at."""
-        told = [self._verdict(), *self._firmness(), *self._other()]
+        told = [self._verdict(), *self._by_definition(), *self._firmness(), *self._other()]
         if self.searched < self.fitted:
             told.append(
                 Sentence(
@@ -140,6 +149,12 @@ class Classes(Result):
     def _verdict(self) -> Sentence:
         if self.model is None:
             return Sentence("No clusters: {why}.", {"why": Sentence(WHY[self.found.reason])}, "warn")
+        if self.found.humps == TOGETHER:
+            return Sentence(
+                "{classes} clusters of customers: their answers together fall into humps with a valley between.",
+                {"classes": self.model.classes},
+                "good",
+            )
         if self.found.humps is not None:
             return Sentence(
                 "{classes} clusters of customers: {trait} alone falls into humps with a valley between.",
@@ -152,6 +167,29 @@ class Classes(Result):
             {"classes": self.model.classes},
             "good",
         )
+
+    def _by_definition(self) -> list[Sentence]:
+        """Groups that are so by definition, which nobody should take for behaviour."""
+        said = [
+            Sentence(
+                "{name} is little more than the customers with {what}: a group by definition, and a rule says it as "
+                "well.",
+                {"name": self.model.class_name(k), "what": _value(one)},
+                "warn",
+            )
+            for k, one in self.mere
+        ]
+        others = list(dict.fromkeys(d.trait for d in self.definitions))
+        if others:
+            values = [str(_value(next(d for d in self.definitions if d.trait == trait))) for trait in others]
+            said.append(
+                Sentence(
+                    "Some are alike by definition, such as those with {what}, which settles other traits: that is no "
+                    "evidence of clusters.",
+                    {"what": "; ".join(values)},
+                )
+            )
+        return said
 
     def _firmness(self) -> list[Sentence]:
         if self.model is None:
@@ -196,3 +234,9 @@ class Classes(Result):
         if self.agreement >= 0.6:
             return [Sentence("{method} finds {classes}, much the same: ARI {ari:.2f}.", values)]
         return [Sentence("{method} finds {classes}, which are others: ARI {ari:.2f}.", values, "warn")]
+
+
+def _value(one: Definition) -> Sentence:
+    if one.value is None:
+        return Sentence("{trait} unknown", {"trait": one.trait})
+    return Sentence("{trait} {value:g}", {"trait": one.trait, "value": one.value})

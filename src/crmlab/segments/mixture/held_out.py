@@ -1,5 +1,6 @@
 """How many classes: the likelihood of customers a mixture was not fitted to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,9 @@ class Tried:
         return float(self.held_out.mean())
 
 
-def tried(rows: Rows, *, most: int, rng: np.random.Generator) -> list[Tried]:
+def tried(
+    rows: Rows, *, most: int, rng: np.random.Generator, enough: Callable[[list[Tried]], bool] = lambda found: False
+) -> list[Tried]:
     """Every shape with 1, 2, … classes, until two more classes bring nothing; shapes with too many numbers left out.
 
     Parameters
@@ -40,6 +43,8 @@ def tried(rows: Rows, *, most: int, rng: np.random.Generator) -> list[Tried]:
         Most classes.
     rng
         Draws folds and starts.
+    enough
+        Asked after each number of classes whether to end there.
     """
     folds = rng.permutation(len(rows)) % FOLDS
     found: list[Tried] = []
@@ -52,7 +57,7 @@ def tried(rows: Rows, *, most: int, rng: np.random.Generator) -> list[Tried]:
             whole = fit(rows, start, shape, enough=1e-4)
             found.append(Tried(k, shape, whole, _held_out(rows, start, shape, folds)))
         best = max(found, key=lambda t: t.mean)
-        if k - best.classes >= PATIENCE:
+        if k - best.classes >= PATIENCE or enough(found):
             break
     return found
 

@@ -10,6 +10,8 @@ from crmlab.segments.mixture.starts import centres, coordinates, lloyd
 STARTS = 8
 STEPS = 100
 HALVES = 5
+FIRST = 2
+HOPELESS = 0.55
 STRONG = 0.8
 """Prediction strength above which so many classes are well predicted [section 3 of the paper: .8 to .9]."""
 
@@ -26,18 +28,21 @@ def prediction_strengths(rows: Rows, most: int, rng: np.random.Generator) -> np.
     """Prediction strength of 1, 2, …, `most` classes (most,), mean over random halves.
 
     Of the worst class of one half: the share of its pairs of customers that the centres of the other half put
-    together, too [equation 2.1].
+    together, too [equation 2.1]. Where it is below .55 in the first two halves, there are no more.
     """
-    strengths = np.ones((HALVES, most))
+    strengths = np.full((HALVES, most), np.nan)
+    strengths[:, 0] = 1.0
     for h in range(HALVES):
         half = rng.permutation(len(rows)) % 2 == 0
         learn, test = rows.take(half), rows.take(~half)
+        at = coordinates(test)
         for k in range(2, most + 1):
+            if h >= FIRST and strengths[:h, k - 1].mean() < HOPELESS:
+                continue
             there, _ = nearest_fit(learn, k, rng, starts=3)
             _, own = nearest_fit(test, k, rng, starts=3)
-            other = lloyd(coordinates(test), there, steps=0)[1]
-            strengths[h, k - 1] = _strength(own, other, k)
-    return strengths.mean(axis=0)
+            strengths[h, k - 1] = _strength(own, lloyd(at, there, steps=0)[1], k)
+    return np.nanmean(strengths, axis=0)
 
 
 def _strength(own: np.ndarray, other: np.ndarray, k: int) -> float:

@@ -7,7 +7,9 @@ import numpy as np
 from crmlab.segments.mixture.em import Rows, fit
 
 LLOYD_STEPS = 12
+FEW_STEPS = 4
 FIRST_STEPS = 12
+FOLLOWED = 3
 
 
 def coordinates(rows: Rows) -> np.ndarray:
@@ -54,5 +56,7 @@ def best_start(rows: Rows, begun: Sequence[np.ndarray], shape: str) -> np.ndarra
     """The start whose likelihood is greatest after a few steps [Biernacki, Celeux and Govaert 2003]."""
     if len(begun) == 1:
         return begun[0]
-    first = [fit(rows, start, shape, most_steps=FIRST_STEPS).log_likelihood for start in begun]
-    return begun[int(np.argmax(np.round(first, 9)))]
+    first = [fit(rows, start, shape, most_steps=FEW_STEPS) for start in begun]
+    order = np.argsort([-round(f.log_likelihood, 9) for f in first], kind="stable")[:FOLLOWED]
+    second = [fit(rows, first[i], shape, most_steps=FIRST_STEPS - FEW_STEPS).log_likelihood for i in order]
+    return begun[order[int(np.argmax(np.round(second, 9)))]]

@@ -13,6 +13,8 @@ from crmlab.segments.mixture.scale import Scale
 
 RESTATED = ("r_score", "f_score", "m_score", "x", "t_x", "T", "z_bar")
 """Traits that say again, for rules and models of lifetime value, what others say."""
+OURS = "contacts"
+"""The source of what the company did, not the customers: classes of it would be a calendar of its own mailings."""
 NOT_BEHAVIOUR = ("customers", "survey", "texts")
 MOST_MISSING = 0.5
 MOST_LEVELS = 12
@@ -39,13 +41,15 @@ def suited(table: pd.DataFrame, catalogue: pd.DataFrame, wanted: tuple[str, ...]
     catalogue
         name, kind (number, flag or category), source, sensitive, allowed_for_splits of each trait.
     wanted
-        The traits asked for; those of behaviour where not given, or all where none is of behaviour.
+        The traits asked for; those of behaviour where not given, or of people where nobody is seen to buy.
     """
     entries = [e for e in catalogue.to_dict("records") if e["name"] in table.columns]
     if wanted is None:
         entries = [e for e in entries if e.get("allowed_for_splits", True) and e["name"] not in RESTATED]
+        entries = [e for e in entries if e.get("source", "") != OURS]
         behaviour = [e for e in entries if e.get("source", "") not in NOT_BEHAVIOUR and not e.get("sensitive", False)]
-        entries = behaviour or entries
+        bought = any(e.get("source", "") != "outcomes" and len(table[e["name"]].unique()) > 1 for e in behaviour)
+        entries = behaviour if bought else entries
     else:
         entries = _asked_for(entries, wanted)
     left_out: dict[str, str] = {}
