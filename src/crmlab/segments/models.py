@@ -130,9 +130,11 @@ def has_classes(model: Model) -> bool:
 def class_words(model: Model, classes: Iterable[int]) -> str:
     """Classes in words: one with its description, several by their numbers."""
     classes = list(classes)
-    if len(classes) == 1:
-        return say("class {number}: {name}", number=classes[0], name=class_name(model, classes[0]))
-    return say("class {numbers}", numbers=", ".join(map(str, classes)))
+    numbers = say("class {numbers}", numbers=", ".join(map(str, classes)))
+    if len(classes) > 1:
+        return numbers
+    name = class_name(model, classes[0])
+    return name if name.startswith(numbers) else say("class {number}: {name}", number=classes[0], name=name)
 
 
 def class_name(model: Model, number: int) -> str:

@@ -1,6 +1,7 @@
 """Classes that are there are found, those that are not there are not, and traps end in a sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from crmlab.contract import Refused, generator
-from crmlab.segments.mixture.classes import fit_classes
+from crmlab.segments.mixture.by_definition import Definition
+from crmlab.segments.mixture.classes import _mere, fit_classes
 from crmlab.segments.mixture.model import KMeansModel, MixtureModel
 from crmlab.segments.mixture.params import MixtureParams
 
@@ -184,3 +186,35 @@ def test_what_may_not_be_used_is_refused():
         fit_classes(table, catalogue, MixtureParams(traits=("age", "agee")))
     assert len(fault.value.faults) == 2
     assert fit_classes(table, catalogue, MixtureParams()).suited.numbers == ("a",)
+
+
+def test_who_bought_once_is_no_evidence_of_clusters():
+    """One population of buyers: half of them, who did not come again, join in several traits at once."""
+    rng, n = generator(6, "once"), 800
+    seen, rate = rng.uniform(20, 52, n), rng.gamma(1.0, 0.06, n)
+    again = rng.poisson(rate * seen)
+    last = np.where(again > 0, seen * rng.random(n) ** (1 / np.maximum(again, 1)), 0.0)
+    mean = np.exp(rng.normal(3.5, 0.6, n))
+    columns = {
+        "recency": seen - last,
+        "frequency": again + 1,
+        "money": mean * (again + 1),
+        "mean": mean,
+        "tenure": seen,
+    }
+    found = fit_classes(*framed(columns), FEW, seed=6)
+    assert found.model is None
+    assert Definition("frequency", 1.0, ("mean", "tenure")) in found.definitions
+    assert "frequency 1, which settles other traits" in " ".join(map(str, found.sentences()))
+
+
+def test_a_class_that_a_definition_makes_is_said_to_be_one(groups):
+    table, _, _, found = groups
+    first = found.model.derived(table) == 1
+    table = table.assign(orders=np.where(first, 1, 5), gap=np.where(first, np.nan, 2.0))
+    for one in (Definition("orders", 1.0, ("gap",)), Definition("gap", None, ("orders",))):
+        mere = _mere(replace(found, definitions=(one,)), table)
+        assert mere == ((1, one),)
+        said = " ".join(map(str, replace(found, definitions=(one,), mere=mere).sentences()))
+        assert f"with {one.trait} {'1' if one.value else 'unknown'}: a group by definition" in said
+    assert "by definition" not in " ".join(map(str, found.sentences()))

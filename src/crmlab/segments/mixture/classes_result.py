@@ -23,6 +23,8 @@ WHY = {
     "unstable": mark("the classes dissolve when the customers are drawn again"),
     "small": mark("a class would be too small"),
 }
+TOLD = 3
+"""Values that settle others, of which a page names so many."""
 LOOSE = 0.75
 """Jaccard similarity below which a class holds a pattern, but not firmly [Hennig 2007]."""
 
@@ -181,7 +183,7 @@ class Classes(Result):
         ]
         others = list(dict.fromkeys(d.trait for d in self.definitions))
         if others:
-            values = [str(_value(next(d for d in self.definitions if d.trait == trait))) for trait in others]
+            values = [str(_value(next(d for d in self.definitions if d.trait == trait))) for trait in others[:TOLD]]
             said.append(
                 Sentence(
                     "Some are alike by definition, such as those with {what}, which settles other traits: that is no "

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
+from crmlab.base.traits import REGISTRY
 from crmlab.contract import Sentence, mark
+from crmlab.segments.differences import trait_words
 from crmlab.segments.mixture.em import Mixture, Rows, probabilities
 from crmlab.segments.mixture.scale import Scale
 from crmlab.segments.mixture.suited import rows_of
@@ -55,7 +57,7 @@ class _Reading:
             away = means[i] - weights @ means
             high, low = mark("{trait} high"), mark("{trait} low")
             parts = [
-                (abs(float(a)), Sentence(high if a > 0 else low, {"trait": t}))
+                (abs(float(a)), Sentence(high if a > 0 else low, {"trait": _called(t)}))
                 for t, a in zip(self.numbers, away, strict=True)
             ]
         parts += self._categories_apart(i)
@@ -160,7 +162,9 @@ class MixtureModel(_Reading):
             inside, all_told = np.array(shares)[i], np.array(self.weights) @ np.array(shares)
             away = (inside - all_told) / np.sqrt(np.maximum(all_told * (1 - all_told), 1e-6))
             best = int(np.argmax(np.round(away, 9)))
-            parts.append((float(away[best]), Sentence("{trait} {level}", {"trait": trait, "level": levels[best]})))
+            parts.append(
+                (float(away[best]), Sentence("{trait} {level}", {"trait": _called(trait), "level": levels[best]}))
+            )
         return parts
 
 
@@ -236,6 +240,11 @@ def _joined(parts: tuple[Sentence, ...], number: int) -> Sentence:
     for part in parts[1:]:
         words = Sentence("{first}, {second}", {"first": words, "second": part})
     return words
+
+
+def _called(trait: str) -> str:
+    """A trait as a reader knows it."""
+    return trait_words(trait, REGISTRY[trait].meaning if trait in REGISTRY else "")
 
 
 def _rounded(values: np.ndarray) -> tuple:
