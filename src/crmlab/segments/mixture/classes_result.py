@@ -164,7 +164,7 @@ class Classes(Result):
                 "good",
             )
         return Sentence(
-            "{classes} clusters of customers, more distinct than any of 19 bases of the same traits and correlations "
+            "{classes} clusters of customers, more distinct than any of 9 bases of the same traits and correlations "
             "without classes.",
             {"classes": self.model.classes},
             "good",

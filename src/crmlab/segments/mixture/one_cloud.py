@@ -17,7 +17,7 @@ from crmlab.segments.mixture.by_definition import strata
 from crmlab.segments.mixture.em import Mixture, Rows, fit
 from crmlab.segments.mixture.starts import best_start, coordinates, responsibilities
 
-CLOUDS = 19
+CLOUDS = 9
 CALIBRATIONS = 4
 FREEDOMS = (np.inf, 30.0, 15.0, 8.0, 5.0, 4.0, 3.0, 2.0)
 STARTS = 3

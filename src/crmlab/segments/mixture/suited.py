@@ -11,8 +11,9 @@ from crmlab.contract import Fault, Refused, mark
 from crmlab.segments.mixture.em import Rows
 from crmlab.segments.mixture.scale import Scale
 
-RESTATED = ("r_score", "f_score", "m_score", "x", "t_x", "T", "z_bar")
-"""Traits that say again, for rules and models of lifetime value, what others say."""
+RESTATED = ("r_score", "f_score", "m_score", "x", "t_x", "T", "z_bar", "tenure_days")
+"""Traits that say again, for rules and models of lifetime value, what others say; and since when a customer is seen,
+which the data's first day shapes, and no behaviour."""
 OURS = "contacts"
 """The source of what the company did, not the customers: classes of it would be a calendar of its own mailings."""
 NOT_BEHAVIOUR = ("customers", "survey", "texts")
