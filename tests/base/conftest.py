@@ -61,7 +61,6 @@ def bought(make):
 @pytest.fixture(scope="session")
 def real():
     """Canonical tables of a known source, read once; skips naming the file that is not on this machine."""
-    con = ibis.duckdb.connect(threads=2)
     kept = {}
 
     def reads(name, **options):
@@ -72,6 +71,7 @@ def real():
                 except Refused as missing:
                     pytest.skip(str(missing))
         if (name, str(options)) not in kept:
+            con = ibis.duckdb.connect(threads=2)  # of its own, for tables are views that a later reading would replace
             tables = read(DataParams(source=name, options=options), folder=Path(), con=con).tables
             made = con.create_table(f"orders_{len(kept)}", orders(tables["transactions"]), temp=True)
             kept[name, str(options)] = (tables, made)

@@ -121,7 +121,7 @@ def test_no_contacts_give_an_empty_table_and_a_sentence():
     result = homogeneity(none, none, known, names=NAMES, seed=1, cycle="c")
     assert result.table.empty
     assert "No segment was contacted" in text(result)
-    assert "<table>" in result._repr_html_()
+    assert "<table>" not in result._repr_html_()
 
 
 def test_the_same_input_in_another_order_gives_the_same_table():

@@ -69,7 +69,7 @@ def test_no_proposal_is_a_valid_answer_with_its_own_sentence():
     assert result.tree == tree()
     assert "No trait stood out in any of the 2 segments looked at" in text(result)
     assert "is split by" not in text(result)
-    assert "<table>" in result._repr_html_()
+    assert "<table>" not in result._repr_html_()
 
 
 def test_a_proposal_the_other_half_contradicts_is_not_adopted_and_said_so():

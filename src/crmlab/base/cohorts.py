@@ -11,7 +11,7 @@ from crmlab.base.intervals import jeffreys
 from crmlab.base.opening import Opening
 from crmlab.base.pooled_rates import PooledRates, pooled_rates
 from crmlab.base.retention import Retention
-from crmlab.contract import Basis, Result, Sentence
+from crmlab.contract import Basis, Result, Sentence, mark
 from crmlab.contract.result import FEWEST
 
 SMALL = 100
@@ -76,9 +76,9 @@ class Cohorts(Result):
         said = []
         ages = self.by_age[self.by_age["customers"] >= FEWEST]
         if len(ages):
-            said.append(_at(ages.iloc[0], "Of the customers of a cohort {rate:.1%} order at age {age}."))
+            said.append(_at(ages.iloc[0], mark("Of the customers of a cohort {rate:.1%} order at age {age}.")))
             if len(ages) > 1:
-                said.append(_at(ages.iloc[-1], "Of those old enough, {rate:.1%} order at age {age}."))
+                said.append(_at(ages.iloc[-1], mark("Of those old enough, {rate:.1%} order at age {age}.")))
             said.append(_between(ages.iloc[0]))
         sizes = self.table.drop_duplicates("cohort")["customers"]
         if (sizes < SMALL).any() and len(sizes) > 1:

@@ -123,17 +123,25 @@ class IPT(Result):
         more = bool(row["overdue_low"] > chance)
         if row["judged"] == row["customers"]:
             texts = (
-                "{share:.1%} of the customers are overdue, no more than the {chance:.0%} to be expected were "
-                "nobody's buying to change.",
-                "{share:.1%} of the customers are overdue, more than the {chance:.0%} to be expected were "
-                "nobody's buying to change.",
+                mark(
+                    "{share:.1%} of the customers are overdue, no more than the {chance:.0%} to be expected were "
+                    "nobody's buying to change."
+                ),
+                mark(
+                    "{share:.1%} of the customers are overdue, more than the {chance:.0%} to be expected were "
+                    "nobody's buying to change."
+                ),
             )
         else:
             texts = (
-                "Of the {n:,} customers with gaps enough of their own to judge, {share:.1%} are overdue, no more than "
-                "the {chance:.0%} to be expected were nobody's buying to change.",
-                "Of the {n:,} customers with gaps enough of their own to judge, {share:.1%} are overdue, more than "
-                "the {chance:.0%} to be expected were nobody's buying to change.",
+                mark(
+                    "Of the {n:,} customers with gaps enough of their own to judge, {share:.1%} are overdue, no more "
+                    "than the {chance:.0%} to be expected were nobody's buying to change."
+                ),
+                mark(
+                    "Of the {n:,} customers with gaps enough of their own to judge, {share:.1%} are overdue, more than "
+                    "the {chance:.0%} to be expected were nobody's buying to change."
+                ),
             )
         return [Sentence(texts[more], values, "warn" if more else "plain")]
 

@@ -76,15 +76,19 @@ class Leaks(Result):
             return [Sentence(text, tone="warn")]
         texts = {
             LEAK: (
-                "{trait} tells those who answered from those who did not almost without fault (AUC {auc:.2f}, 90 % "
-                "interval {low:.2f} to {high:.2f}): it was written after the answer, and may not split. Leave it out, "
-                "or bring it in with its date.",
+                mark(
+                    "{trait} tells those who answered from those who did not almost without fault (AUC {auc:.2f}, 90 % "
+                    "interval {low:.2f} to {high:.2f}): it was written after the answer, and may not split. Leave it "
+                    "out, or bring it in with its date."
+                ),
                 "bad",
             ),
             DOUBT: (
-                "{trait} tells those who answered from those who did not unusually well (AUC {auc:.2f}, 90 % interval "
-                "{low:.2f} to {high:.2f}): make sure that it is known before the contact, or leave it out. Until a "
-                "person names it, nothing is split by it.",
+                mark(
+                    "{trait} tells those who answered from those who did not unusually well (AUC {auc:.2f}, 90 % "
+                    "interval {low:.2f} to {high:.2f}): make sure that it is known before the contact, or leave it "
+                    "out. Until a person names it, nothing is split by it."
+                ),
                 "warn",
             ),
         }

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import chdtrc, ndtri
 
 from crmlab.base.intervals import LEVEL
-from crmlab.contract import Basis, Result, Sentence, mark
+from crmlab.contract import Basis, Result, Sentence, localise, mark
 from crmlab.contract.result import FEWEST
 
 ALL = "all"
@@ -88,16 +88,16 @@ class ContractSurvival(Result):
             return [Sentence(text, {"p": p})]
         parts = self.table[(self.table["group"] != ALL) & (self.table["contracts"] >= FEWEST)]
         parts = parts.dropna(subset=["stayed"])
-        shown = "p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+        shown = localise(f"p = {p:.3f}" if p >= 0.001 else "p < 0.001")
         if len(parts) < 2:
-            return [Sentence("How long contracts last differs by group (log-rank " + shown + ").", {"p": p})]
+            return [Sentence("How long contracts last differs by group (log-rank {p}).", {"p": shown})]
         order = parts.sort_values(["stayed", "group"])
         short, long = order.iloc[0], order.iloc[-1]
         text = (
-            "How long contracts last differs by group (log-rank " + shown + "): after renewal {n} {a:.0%} are left of "
-            "{long}, {b:.0%} of {short}."
+            "How long contracts last differs by group (log-rank {p}): after renewal {n} {a:.0%} are left of {long}, "
+            "{b:.0%} of {short}."
         )
-        values = {"p": p, "n": int(long["renewal"]), "a": long["stayed"], "long": long["name"]}
+        values = {"p": shown, "n": int(long["renewal"]), "a": long["stayed"], "long": long["name"]}
         return [Sentence(text, values | {"b": short["stayed"], "short": short["name"]})]
 
 

@@ -146,7 +146,7 @@ class _Growth:
         """Branch one segment (None: everyone) as `spec` says, and then its branches."""
         here = self._inside(parent)
         if parent is not None and here.sum() < 2 * spec.min_size:
-            self._stays(parent, "“{name}” is not split further: it has {n:,} customers only.", n=int(here.sum()))
+            self._stays(parent, mark("“{name}” is not split further: it has {n:,} customers only."), n=int(here.sum()))
             return
         if spec.by[0] in WHOLE:
             self._branch(parent, spec.by[0], *self._whole(spec, here, parent))
@@ -156,7 +156,7 @@ class _Growth:
             before = self.tree.next_id
             self._nest(parent, here, [(t, kinds[t]) for t in spec.by], spec)
             if parent is not None and self.tree.next_id == before:
-                what = "“{name}” is not split further: {by} parts no two groups of {n:,} customers or more."
+                what = mark("“{name}” is not split further: {by} parts no two groups of {n:,} customers or more.")
                 self._stays(parent, what, by=spec.by[0], n=spec.min_size)
         if not self.tree.nodes:
             self.tree = _added(self.tree, None, [(EVERYONE, ())])
@@ -196,7 +196,7 @@ class _Growth:
         found = fit_classes(inside, self.catalogue, how, seed=self.seed, name=parent or "everyone")
         self.found.append(found)
         if found.model is None:
-            what = "No clusters: no classes of customers were found in “{name}” that hold, so it stays whole."
+            what = mark("No clusters: no classes of customers were found in “{name}” that hold, so it stays whole.")
             self._stays(parent, what)
             return [], {}
         name = named(found.model)
@@ -209,12 +209,12 @@ class _Growth:
             self.value = self.value or value_model(self.table, self.clv, seed=self.seed)
         except GateFailed as failed:
             why = " ".join(fault.what for fault in failed.faults)
-            self._stays(parent, "“{name}” has no tiers of value: {why}", why=why)
+            self._stays(parent, mark("“{name}” has no tiers of value: {why}"), why=why)
             return [], {}
         name = named(self.value)
         cuts = tier_cuts(self.value.derived(self.table[here]), spec.tiers, spec.min_size)
         if not cuts:
-            self._stays(parent, "“{name}” is one tier of value: nothing parts its customers.")
+            self._stays(parent, mark("“{name}” is one tier of value: nothing parts its customers."))
             return [], {}
         return tier_rules(name, cuts, tier_names(len(cuts) + 1)), {name: as_plain(self.value.plain())}
 
