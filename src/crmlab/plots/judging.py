@@ -24,8 +24,8 @@ def explained(result: Explained) -> Axes:
     rows = rows[rows["segments"] > 1] if (rows["segments"] > 1).any() else rows
     there = [o for o in SHOWN if o in set(rows["outcome"])]
     keys = list(dict.fromkeys(rows["candidate"]))
-    title, height = "What each segmentation explains of later behaviour", 1.7 + 0.36 * len(keys)
-    ax = axes(title, result.basis, width=8.4, height=height)
+    height = 1.7 + 0.36 * len(keys)
+    ax = axes("What each segmentation explains of later behaviour", result.basis, width=8.4, height=height)
     if not there:
         ax.set_axis_off()
         return finish(ax, alt=Sentence("There is nothing later that a segmentation could explain."))
