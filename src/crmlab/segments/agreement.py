@@ -10,11 +10,8 @@ import pandas as pd
 from crmlab.base.traits import Traits
 from crmlab.contract import Basis, Result, Sentence, generator, mark
 from crmlab.segments.candidates import Candidate, shown_label, told_label
-from crmlab.segments.movement import adjusted_rand
+from crmlab.segments.movement import rand_interval
 from crmlab.segments.tree import assign
-
-DRAWS = 500
-"""Draws of the customers in both, for the interval between two days."""
 
 MEASURES = ("ari", "stay", "again")
 
@@ -132,9 +129,5 @@ def agreements(
 def agreement(one: pd.Series, other: pd.Series, seed: int, *what: str) -> tuple[float, float, float]:
     """Adjusted Rand index of two partitions of the customers in both, with its 90 % interval; nan below two of them."""
     both = one.index.intersection(other.index).sort_values()
-    if len(both) < 2:
-        return (np.nan,) * 3
     counts = pd.crosstab(one.loc[both].to_numpy(), other.loc[both].to_numpy()).to_numpy()
-    drawn = generator(seed, "agreement", *what).multinomial(len(both), counts.ravel() / len(both), size=DRAWS)
-    low, high = np.quantile(adjusted_rand(drawn.reshape(DRAWS, *counts.shape)), [0.05, 0.95])
-    return float(adjusted_rand(counts)), float(low), float(high)
+    return rand_interval(counts, generator(seed, "agreement", *what))

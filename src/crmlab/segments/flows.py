@@ -11,6 +11,7 @@ import pandas as pd
 from crmlab.base.intervals import jeffreys
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import FEWEST
+from crmlab.segments.movement import origin
 from crmlab.segments.nodes import Tree
 from crmlab.segments.tree import names
 
@@ -82,10 +83,10 @@ def flows(
     if len(was):
         both = pd.DataFrame({"was": was.astype("str"), "now": now.astype("str")})
         for segment in sorted(set(both["now"].dropna()), key=lambda s: (s[1:].zfill(9), s)):
-            origin = _origin(segment, set(was), tree)
+            earlier = origin(segment, set(was), tree) if tree else segment
             inside = both.loc[both["now"] == segment, "was"].fillna(NEW)
-            rows += [(segment, "from", *row) for row in _together(inside, origin)]
-            outside = both.loc[both["was"] == origin, "now"].fillna(GONE)
+            rows += [(segment, "from", *row) for row in _together(inside, earlier)]
+            outside = both.loc[both["was"] == earlier, "now"].fillna(GONE)
             rows += [(segment, "to", *row) for row in _together(outside, segment)]
     table = pd.DataFrame(rows, columns=["segment", "direction", "other", "customers", "of", "stayed"])
     table = table.astype({"customers": "int64", "of": "int64", "stayed": "bool"})
@@ -95,13 +96,6 @@ def flows(
         table[column] = [called.get(s, s) for s in table[of]]
     order = ["segment", "name", "direction", "other", "other_name", "customers", "share", "low", "high", "stayed"]
     return Flows(table[order], Basis(len(was.index.intersection(now.index)), mark("customers in both cycles")))
-
-
-def _origin(segment: str, known: set[str], tree: Tree | None) -> str:
-    """The segment of the last cycle that a segment is, or was split from."""
-    if segment in known or tree is None or segment not in {n.id for n in tree.nodes}:
-        return segment
-    return next((n.id for n in reversed(tree.path(segment)) if n.id in known), segment)
 
 
 def _together(others: pd.Series, stayed: str) -> list[tuple[str, int, int, bool]]:

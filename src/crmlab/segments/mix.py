@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from crmlab.base.orders import MONEY
+from crmlab.base.rhythm import MONTHS, WEEKDAYS
 from crmlab.contract import Basis, Result, Sentence, mark, say
 from crmlab.contract.result import FEWEST
 from crmlab.segments.differences import surely
@@ -33,11 +34,6 @@ QUARTER = 91
 SHARE = "decimal(18, 12)"
 """Summed as decimals: a sum of doubles would depend on the order the engine takes them in."""
 
-WEEKDAYS = tuple(mark(d) for d in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"))
-MONTHS = (
-    mark("January"), mark("February"), mark("March"), mark("April"), mark("May"), mark("June"), mark("July"),
-    mark("August"), mark("September"), mark("October"), mark("November"), mark("December"),
-)  # fmt: skip
 PARTS = {
     "category": mark("share of spend by category"),
     "channel": mark("share of orders by channel"),

@@ -120,7 +120,7 @@ def movement(
     both = before.index.intersection(after.index).sort_values()
     was, now = before.loc[both].astype("str"), after.loc[both].astype("str")
     if tree is not None:
-        now = now.map(_up_to(set(before), set(now), tree)).astype("str")
+        now = now.map({s: origin(s, set(before), tree) for s in set(now)}).astype("str")
     ids = sorted({*was, *now}, key=lambda s: (s[1:].zfill(9), s))
     counts = pd.crosstab(was.to_numpy(), now.to_numpy()).reindex(index=ids, columns=ids, fill_value=0).to_numpy()
     p_margins, p_symmetry = _changed(counts)
@@ -128,7 +128,7 @@ def movement(
         table=_table(counts, ids, names),
         basis=Basis(n=len(both), what=mark("customers in both cycles")),
         stay=_share(int(np.trace(counts)), len(both)),
-        ari=_ari_with_interval(counts, seed),
+        ari=rand_interval(counts, generator(seed, "movement")),
         p_margins=p_margins,
         p_symmetry=p_symmetry,
         entered=len(after.index.difference(before.index)),
@@ -136,11 +136,11 @@ def movement(
     )
 
 
-def _up_to(known: set[str], found: set[str], tree: Tree) -> dict[str, str]:
-    """Each later segment → itself, or the node above it that was a segment before."""
-    there = {n.id for n in tree.nodes}
-    paths = {s: [n.id for n in tree.path(s)] if s in there else [s] for s in found}
-    return {s: next((i for i in reversed(path) if i in known), s) for s, path in paths.items()}
+def origin(segment: str, known: set[str], tree: Tree) -> str:
+    """The segment itself, or the node above it in the later tree that was a segment (is `known`) before."""
+    if segment not in {n.id for n in tree.nodes}:
+        return segment
+    return next((n.id for n in reversed(tree.path(segment)) if n.id in known), segment)
 
 
 def _table(counts: np.ndarray, ids: list[str], names: Mapping[str, str]) -> pd.DataFrame:
@@ -207,12 +207,20 @@ def adjusted_rand(counts: np.ndarray) -> np.ndarray:
         return np.where(most == expected, 1.0, (together - expected) / (most - expected))
 
 
-def _ari_with_interval(counts: np.ndarray, seed: int) -> tuple[float, float, float]:
+def rand_interval(counts: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Adjusted Rand index of a transition table with its 90 % multinomial bootstrap interval; nan below two customers.
+
+    Parameters
+    ----------
+    counts
+        Shape (k, l).
+    rng
+        Draws the tables.
+    """
     n = int(counts.sum())
     if n < 2:
         return nan, nan, nan
-    flat = counts.ravel() / n
-    drawn = generator(seed, "movement").multinomial(n, flat, size=DRAWS).reshape(DRAWS, *counts.shape)
+    drawn = rng.multinomial(n, counts.ravel() / n, size=DRAWS).reshape(DRAWS, *counts.shape)
     low, high = np.quantile(adjusted_rand(drawn), [0.05, 0.95])
     return float(adjusted_rand(counts)), float(low), float(high)
 
